@@ -1,0 +1,1 @@
+"""The runtime: gateway, pool, engines and workers, and the wire they share with the kernel."""

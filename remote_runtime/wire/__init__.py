@@ -1,0 +1,1 @@
+"""The contract, the only room that both ends of the road import."""

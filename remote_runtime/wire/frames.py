@@ -1,0 +1,219 @@
+"""Frames: control messages and pieces of bundles on one ordered stream of byte strings.
+
+    message [+ bundle] -> frames -> (gRPC stream | socket pair) -> Assembler -> message [+ bundle]
+
+A frame's first byte is the protocol version (high nibble) and its kind (low nibble). A control frame holds one
+protobuf message. A data frame holds the bundle's id, an offset, and bytes: the pickle first, then each buffer.
+Control frames may pass between the data frames of a bundle, so an interrupt never waits behind an upload; the
+message that announced a bundle is delivered when the bundle is whole. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Generic, Iterator, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from remote_runtime.wire import limits
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.payload import Bundle
+
+CONTROL = limits.PROTOCOL << 4 | 1
+DATA = limits.PROTOCOL << 4 | 2
+_DATA_HEAD = struct.Struct("!BIQ")
+_LENGTH = struct.Struct("!I")
+
+M = TypeVar("M", pb.ToWorker, pb.FromWorker)
+
+
+def control(message: Message) -> bytes:
+    """Return the frame of a message that announces no bundle."""
+    return bytes((CONTROL,)) + message.SerializeToString()
+
+
+def announce(header: pb.BundleHeader, bundle: Bundle, bundle_id: int) -> bool:
+    """Fill the header for a bundle; a small one goes inside.
+
+    Args:
+        header: The header inside the message that announces the bundle.
+        bundle: What will travel.
+        bundle_id: Unique within this stream and direction.
+
+    Returns:
+        Whether data frames must follow.
+    """
+    header.bundle_id = bundle_id
+    if not bundle.buffers and len(bundle.pickle) <= limits.INLINE_BYTES:
+        header.inline_pickle = bytes(bundle.pickle)
+        return False
+    header.pickle_bytes = len(bundle.pickle)
+    header.buffer_bytes.extend(b.nbytes for b in bundle.buffers)
+    return True
+
+
+def data(bundle: Bundle, bundle_id: int) -> Iterator[bytes]:
+    """Yield the data frames of an announced bundle, in order."""
+    offset = 0
+    for part in (memoryview(bundle.pickle), *bundle.buffers):
+        flat = part.cast("B") if part.nbytes else part
+        for start in range(0, part.nbytes, limits.CHUNK_BYTES):
+            piece = flat[start : start + limits.CHUNK_BYTES]
+            yield b"".join((_DATA_HEAD.pack(DATA, bundle_id, offset), piece))
+            offset += piece.nbytes
+
+
+def is_data(frame: bytes) -> bool:
+    """Tell whether a frame is a piece of a bundle."""
+    return bool(frame) and frame[0] == DATA
+
+
+def header_of(message: pb.ToWorker | pb.FromWorker) -> pb.BundleHeader | None:
+    """Return the bundle header that a message carries, or None when it carries none."""
+    if isinstance(message, pb.ToWorker):
+        holder = {"run": message.run, "put": message.put}.get(message.WhichOneof("body") or "")
+    elif message.WhichOneof("body") == "event":
+        holder = message.event.end if message.event.WhichOneof("body") == "end" else None
+    else:
+        holder = message.values if message.WhichOneof("body") == "values" else None
+    return holder.bundle if holder is not None and holder.HasField("bundle") else None
+
+
+def awaits_data(message: pb.ToWorker | pb.FromWorker) -> int:
+    """Return how many bytes of data frames follow a message; 0 when it stands alone."""
+    header = header_of(message)
+    return header.pickle_bytes + sum(header.buffer_bytes) if header is not None else 0
+
+
+class _Arriving:
+    """A bundle being filled, in writeable memory."""
+
+    def __init__(self, header: pb.BundleHeader) -> None:
+        self.parts = [bytearray(n) for n in (header.pickle_bytes, *header.buffer_bytes)]
+        self.size_bytes = sum(map(len, self.parts))
+        self.filled_bytes = 0
+        self._part, self._within = 0, 0
+
+    def fill(self, offset: int, piece: memoryview) -> None:
+        if offset != self.filled_bytes or offset + piece.nbytes > self.size_bytes:
+            raise _torn(f"a data frame starts at byte {offset}, expected byte {self.filled_bytes} of {self.size_bytes}")
+        self.filled_bytes += piece.nbytes
+        while piece.nbytes:
+            part = self.parts[self._part]
+            room = len(part) - self._within
+            taken = piece[:room]
+            part[self._within : self._within + taken.nbytes] = taken
+            self._within += taken.nbytes
+            piece = piece[taken.nbytes :]
+            if self._within == len(part):
+                self._part, self._within = self._part + 1, 0
+
+    @property
+    def whole(self) -> bool:
+        return self.filled_bytes == self.size_bytes
+
+    def bundle(self) -> Bundle:
+        return Bundle(memoryview(self.parts[0]), tuple(memoryview(p) for p in self.parts[1:]))
+
+
+@dataclass(frozen=True)
+class Whole(Generic[M]):
+    """A message with the bundle it announced, if any."""
+
+    message: M
+    bundle: Bundle | None
+
+
+class Assembler(Generic[M]):
+    """Turns one direction's frames into whole messages.
+
+    Args:
+        kind: The message class of this direction, `ToWorker` or `FromWorker`.
+    """
+
+    def __init__(self, kind: type[M]) -> None:
+        self._kind = kind
+        self._pending: dict[int, tuple[M, _Arriving]] = {}
+
+    def feed(self, frame: bytes) -> Whole[M] | None:
+        """Take one frame.
+
+        Returns:
+            A message that is now whole, or None while a bundle is still arriving.
+
+        Raises:
+            Failed: code "protocol", for a frame that is cut, doubled, out of order or of another version.
+        """
+        if not frame:
+            raise _torn("an empty frame")
+        if frame[0] == DATA:
+            return self._feed_data(frame)
+        if frame[0] != CONTROL:
+            raise _torn(f"a frame starts with byte 0x{frame[0]:02x}, expected 0x{CONTROL:02x} or 0x{DATA:02x}")
+        return self._feed_control(frame)
+
+    def _feed_control(self, frame: bytes) -> Whole[M] | None:
+        message = self._kind()
+        try:
+            message.ParseFromString(frame[1:])
+        except DecodeError as error:
+            raise _torn(f"a control frame of {len(frame)} bytes cannot be parsed") from error
+        header = header_of(message)
+        if header is None:
+            return Whole(message, None)
+        if not awaits_data(message):
+            return Whole(message, Bundle(header.inline_pickle, ()))
+        if header.bundle_id in self._pending:
+            raise _torn(f"bundle {header.bundle_id} is announced twice")
+        self._pending[header.bundle_id] = (message, _Arriving(header))
+        return None
+
+    def _feed_data(self, frame: bytes) -> Whole[M] | None:
+        if len(frame) <= _DATA_HEAD.size:
+            raise _torn(f"a data frame of {len(frame)} bytes is cut")
+        _, bundle_id, offset = _DATA_HEAD.unpack_from(frame)
+        if bundle_id not in self._pending:
+            raise _torn(f"a data frame belongs to bundle {bundle_id}, which is not arriving")
+        message, arriving = self._pending[bundle_id]
+        arriving.fill(offset, memoryview(frame)[_DATA_HEAD.size :])
+        if not arriving.whole:
+            return None
+        del self._pending[bundle_id]
+        return Whole(message, arriving.bundle())
+
+
+class Splitter:
+    """Cuts a socket's bytes into frames, each behind its length as 4 bytes, big-endian."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, received: bytes) -> Iterator[bytes]:
+        """Take what a socket gave and yield the frames it completes.
+
+        Raises:
+            Failed: code "protocol", for a length above the limit.
+        """
+        self._buffer += received
+        start = 0
+        while len(self._buffer) - start >= _LENGTH.size:
+            (size,) = _LENGTH.unpack_from(self._buffer, start)
+            if size > limits.FRAME_LIMIT_BYTES:
+                raise _torn(f"a frame of {size} bytes is longer than the limit of {limits.FRAME_LIMIT_BYTES}")
+            end = start + _LENGTH.size + size
+            if len(self._buffer) < end:
+                break
+            yield bytes(memoryview(self._buffer)[start + _LENGTH.size : end])
+            start = end
+        del self._buffer[:start]
+
+
+def framed(frame: bytes) -> bytes:
+    """Return a frame behind its length, for a socket."""
+    return _LENGTH.pack(len(frame)) + frame
+
+
+def _torn(what: str) -> Failed:
+    return Failed("protocol", f"the stream between kernel and worker is damaged: {what}", "run the cell again")

@@ -1,0 +1,48 @@
+"""Every bound of the wire and of a run, with its unit and its reason."""
+
+from __future__ import annotations
+
+PROTOCOL = 1
+"""Version of the frames and messages; both ends must agree exactly."""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+CHUNK_BYTES = 1 * MIB
+"""Size of one data frame: large enough for gRPC to run near memcpy speed, small enough to let an interrupt pass."""
+
+INLINE_BYTES = 64 * KIB
+"""A bundle without buffers up to this size travels inside its control message: one frame for a small cell."""
+
+FRAME_LIMIT_BYTES = 64 * MIB
+"""Longest frame accepted; a display larger than this is refused by the worker before it is sent."""
+
+NAME_RETURN_BYTES = 8 * MIB
+"""A result up to this size comes back by itself; a larger one stays remote as a handle."""
+
+TOTAL_RETURN_BYTES = 64 * MIB
+"""All results of one run that come back by themselves, together."""
+
+SIZE_GATE_BYTES = 512 * MIB
+"""A larger value captured by itself stops before it is sent, until it is named by -i."""
+
+OUTPUT_LIMIT_BYTES = 64 * MIB
+"""Stream text kept and shown per run; what is cut beyond it is counted and said."""
+
+LOG_KEEP_BYTES = 256 * MIB
+"""Memory for the event logs of one worker; the oldest ended runs go first."""
+
+KEEP_S = 15 * 60.0
+"""How long a run outlives a vanished client, and its log outlives its end."""
+
+LEASE_TTL_S = 120.0
+"""A worker that hears neither its gateway nor a client for so long ends itself."""
+
+RENEW_S = 5.0
+"""How often the gateway renews each lease and reads the worker's state."""
+
+INTERRUPT_GRACE_S = 5.0
+"""From the first interrupt to the kill of a user process that ignores it."""
+
+UNIX_PATH_BYTES = 107
+"""Longest AF_UNIX path Linux accepts."""

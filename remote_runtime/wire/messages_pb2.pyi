@@ -1,0 +1,783 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Versions(_message.Message):
+    __slots__ = ("protocol", "warmcell", "python", "packages", "host")
+    class PackagesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    WARMCELL_FIELD_NUMBER: _ClassVar[int]
+    PYTHON_FIELD_NUMBER: _ClassVar[int]
+    PACKAGES_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    protocol: int
+    warmcell: str
+    python: str
+    packages: _containers.ScalarMap[str, str]
+    host: str
+    def __init__(self, protocol: _Optional[int] = ..., warmcell: _Optional[str] = ..., python: _Optional[str] = ..., packages: _Optional[_Mapping[str, str]] = ..., host: _Optional[str] = ...) -> None: ...
+
+class Device(_message.Message):
+    __slots__ = ("id", "model", "memory_bytes", "simulated", "index", "state", "holder", "price_per_hour")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SIMULATED_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    PRICE_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    memory_bytes: int
+    simulated: bool
+    index: int
+    state: str
+    holder: str
+    price_per_hour: float
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., simulated: bool = ..., index: _Optional[int] = ..., state: _Optional[str] = ..., holder: _Optional[str] = ..., price_per_hour: _Optional[float] = ...) -> None: ...
+
+class DescribeRequest(_message.Message):
+    __slots__ = ("versions",)
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    versions: Versions
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ...) -> None: ...
+
+class RuntimeInfo(_message.Message):
+    __slots__ = ("versions", "engine", "devices", "http", "grpc", "unix", "pid", "idle_exit_s", "sessions")
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    HTTP_FIELD_NUMBER: _ClassVar[int]
+    GRPC_FIELD_NUMBER: _ClassVar[int]
+    UNIX_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    IDLE_EXIT_S_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    versions: Versions
+    engine: str
+    devices: _containers.RepeatedCompositeFieldContainer[Device]
+    http: str
+    grpc: str
+    unix: str
+    pid: int
+    idle_exit_s: float
+    sessions: _containers.RepeatedCompositeFieldContainer[SessionInfo]
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., engine: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., http: _Optional[str] = ..., grpc: _Optional[str] = ..., unix: _Optional[str] = ..., pid: _Optional[int] = ..., idle_exit_s: _Optional[float] = ..., sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ...) -> None: ...
+
+class SessionInfo(_message.Message):
+    __slots__ = ("session_id", "name", "target", "notebook", "state", "age_s", "idle_s", "device_ids", "pid", "runs", "name_count", "memory_bytes", "attached_count")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    NOTEBOOK_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    AGE_S_FIELD_NUMBER: _ClassVar[int]
+    IDLE_S_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_IDS_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    NAME_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ATTACHED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    name: str
+    target: str
+    notebook: str
+    state: str
+    age_s: float
+    idle_s: float
+    device_ids: _containers.RepeatedScalarFieldContainer[str]
+    pid: int
+    runs: _containers.RepeatedCompositeFieldContainer[RunInfo]
+    name_count: int
+    memory_bytes: int
+    attached_count: int
+    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., target: _Optional[str] = ..., notebook: _Optional[str] = ..., state: _Optional[str] = ..., age_s: _Optional[float] = ..., idle_s: _Optional[float] = ..., device_ids: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ..., name_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., attached_count: _Optional[int] = ...) -> None: ...
+
+class RunInfo(_message.Message):
+    __slots__ = ("run_id", "state", "label", "started_at", "elapsed_s", "event_count", "background", "session_id")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_S_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    state: str
+    label: str
+    started_at: float
+    elapsed_s: float
+    event_count: int
+    background: bool
+    session_id: str
+    def __init__(self, run_id: _Optional[str] = ..., state: _Optional[str] = ..., label: _Optional[str] = ..., started_at: _Optional[float] = ..., elapsed_s: _Optional[float] = ..., event_count: _Optional[int] = ..., background: bool = ..., session_id: _Optional[str] = ...) -> None: ...
+
+class OpenRequest(_message.Message):
+    __slots__ = ("versions", "target", "session", "notebook", "idle_s", "no_wait", "must_exist")
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    NOTEBOOK_FIELD_NUMBER: _ClassVar[int]
+    IDLE_S_FIELD_NUMBER: _ClassVar[int]
+    NO_WAIT_FIELD_NUMBER: _ClassVar[int]
+    MUST_EXIST_FIELD_NUMBER: _ClassVar[int]
+    versions: Versions
+    target: str
+    session: str
+    notebook: str
+    idle_s: float
+    no_wait: bool
+    must_exist: bool
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., target: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., idle_s: _Optional[float] = ..., no_wait: bool = ..., must_exist: bool = ...) -> None: ...
+
+class OpenUpdate(_message.Message):
+    __slots__ = ("waiting", "granted")
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
+    waiting: Waiting
+    granted: Granted
+    def __init__(self, waiting: _Optional[_Union[Waiting, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ...) -> None: ...
+
+class Waiting(_message.Message):
+    __slots__ = ("place", "holder", "reason", "release_in_s")
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_IN_S_FIELD_NUMBER: _ClassVar[int]
+    place: int
+    holder: str
+    reason: str
+    release_in_s: float
+    def __init__(self, place: _Optional[int] = ..., holder: _Optional[str] = ..., reason: _Optional[str] = ..., release_in_s: _Optional[float] = ...) -> None: ...
+
+class Granted(_message.Message):
+    __slots__ = ("session_id", "unix", "token", "incarnation", "devices", "fresh", "versions", "wait_s")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    UNIX_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    FRESH_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_S_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    unix: str
+    token: str
+    incarnation: int
+    devices: _containers.RepeatedCompositeFieldContainer[Device]
+    fresh: bool
+    versions: Versions
+    wait_s: float
+    def __init__(self, session_id: _Optional[str] = ..., unix: _Optional[str] = ..., token: _Optional[str] = ..., incarnation: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., fresh: bool = ..., versions: _Optional[_Union[Versions, _Mapping]] = ..., wait_s: _Optional[float] = ...) -> None: ...
+
+class ReleaseRequest(_message.Message):
+    __slots__ = ("session", "force")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    force: bool
+    def __init__(self, session: _Optional[str] = ..., force: bool = ...) -> None: ...
+
+class ReleaseReply(_message.Message):
+    __slots__ = ("lost_names", "stopped_runs")
+    LOST_NAMES_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_RUNS_FIELD_NUMBER: _ClassVar[int]
+    lost_names: _containers.RepeatedScalarFieldContainer[str]
+    stopped_runs: _containers.RepeatedCompositeFieldContainer[RunInfo]
+    def __init__(self, lost_names: _Optional[_Iterable[str]] = ..., stopped_runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ...) -> None: ...
+
+class StatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StopRequest(_message.Message):
+    __slots__ = ("force",)
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    force: bool
+    def __init__(self, force: bool = ...) -> None: ...
+
+class StopReply(_message.Message):
+    __slots__ = ("stopped",)
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
+    stopped: _containers.RepeatedCompositeFieldContainer[SessionInfo]
+    def __init__(self, stopped: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ...) -> None: ...
+
+class ExitRequest(_message.Message):
+    __slots__ = ("session_id", "incarnation")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    incarnation: int
+    def __init__(self, session_id: _Optional[str] = ..., incarnation: _Optional[int] = ...) -> None: ...
+
+class ExitReply(_message.Message):
+    __slots__ = ("gone", "reason", "detail")
+    GONE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    gone: bool
+    reason: str
+    detail: str
+    def __init__(self, gone: bool = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class ClaimRequest(_message.Message):
+    __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    NOTEBOOK_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    session: str
+    notebook: str
+    token: str
+    devices: _containers.RepeatedCompositeFieldContainer[Device]
+    directory: str
+    target: str
+    incarnation: int
+    memory_limit_bytes: int
+    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., token: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., directory: _Optional[str] = ..., target: _Optional[str] = ..., incarnation: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ...) -> None: ...
+
+class ClaimReply(_message.Message):
+    __slots__ = ("claimed", "reason", "pid")
+    CLAIMED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    claimed: bool
+    reason: str
+    pid: int
+    def __init__(self, claimed: bool = ..., reason: _Optional[str] = ..., pid: _Optional[int] = ...) -> None: ...
+
+class RenewRequest(_message.Message):
+    __slots__ = ("ttl_s",)
+    TTL_S_FIELD_NUMBER: _ClassVar[int]
+    ttl_s: float
+    def __init__(self, ttl_s: _Optional[float] = ...) -> None: ...
+
+class NoticeRequest(_message.Message):
+    __slots__ = ("text", "release_in_s")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_IN_S_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    release_in_s: float
+    def __init__(self, text: _Optional[str] = ..., release_in_s: _Optional[float] = ...) -> None: ...
+
+class KeeperStopRequest(_message.Message):
+    __slots__ = ("grace_s", "reason")
+    GRACE_S_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    grace_s: float
+    reason: str
+    def __init__(self, grace_s: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Empty(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BundleHeader(_message.Message):
+    __slots__ = ("bundle_id", "inline_pickle", "pickle_bytes", "buffer_bytes")
+    BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
+    INLINE_PICKLE_FIELD_NUMBER: _ClassVar[int]
+    PICKLE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_BYTES_FIELD_NUMBER: _ClassVar[int]
+    bundle_id: int
+    inline_pickle: bytes
+    pickle_bytes: int
+    buffer_bytes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, bundle_id: _Optional[int] = ..., inline_pickle: _Optional[bytes] = ..., pickle_bytes: _Optional[int] = ..., buffer_bytes: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ToWorker(_message.Message):
+    __slots__ = ("request_id", "hello", "run", "interrupt", "ack", "follow", "fetch", "put", "remove", "list_vars", "free", "list_runs", "environment", "drop", "input")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    INTERRUPT_FIELD_NUMBER: _ClassVar[int]
+    ACK_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    FETCH_FIELD_NUMBER: _ClassVar[int]
+    PUT_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    LIST_VARS_FIELD_NUMBER: _ClassVar[int]
+    FREE_FIELD_NUMBER: _ClassVar[int]
+    LIST_RUNS_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    DROP_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    request_id: int
+    hello: Hello
+    run: Run
+    interrupt: Interrupt
+    ack: Ack
+    follow: Follow
+    fetch: Fetch
+    put: Put
+    remove: Remove
+    list_vars: ListVars
+    free: Free
+    list_runs: ListRuns
+    environment: Environment
+    drop: Drop
+    input: Input
+    def __init__(self, request_id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., interrupt: _Optional[_Union[Interrupt, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., follow: _Optional[_Union[Follow, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., put: _Optional[_Union[Put, _Mapping]] = ..., remove: _Optional[_Union[Remove, _Mapping]] = ..., list_vars: _Optional[_Union[ListVars, _Mapping]] = ..., free: _Optional[_Union[Free, _Mapping]] = ..., list_runs: _Optional[_Union[ListRuns, _Mapping]] = ..., environment: _Optional[_Union[Environment, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., input: _Optional[_Union[Input, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("versions", "token", "session_id", "incarnation", "client")
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    versions: Versions
+    token: str
+    session_id: str
+    incarnation: int
+    client: str
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., token: _Optional[str] = ..., session_id: _Optional[str] = ..., incarnation: _Optional[int] = ..., client: _Optional[str] = ...) -> None: ...
+
+class Run(_message.Message):
+    __slots__ = ("run_id", "source", "count", "bundle", "stash", "deletes", "returns", "timeout_s", "background", "keep_s", "expression", "renames", "fresh")
+    class RenamesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    STASH_FIELD_NUMBER: _ClassVar[int]
+    DELETES_FIELD_NUMBER: _ClassVar[int]
+    RETURNS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    KEEP_S_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    RENAMES_FIELD_NUMBER: _ClassVar[int]
+    FRESH_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    source: str
+    count: int
+    bundle: BundleHeader
+    stash: _containers.RepeatedScalarFieldContainer[str]
+    deletes: _containers.RepeatedScalarFieldContainer[str]
+    returns: Returns
+    timeout_s: float
+    background: bool
+    keep_s: float
+    expression: bool
+    renames: _containers.ScalarMap[str, str]
+    fresh: bool
+    def __init__(self, run_id: _Optional[str] = ..., source: _Optional[str] = ..., count: _Optional[int] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., stash: _Optional[_Iterable[str]] = ..., deletes: _Optional[_Iterable[str]] = ..., returns: _Optional[_Union[Returns, _Mapping]] = ..., timeout_s: _Optional[float] = ..., background: bool = ..., keep_s: _Optional[float] = ..., expression: bool = ..., renames: _Optional[_Mapping[str, str]] = ..., fresh: bool = ...) -> None: ...
+
+class Returns(_message.Message):
+    __slots__ = ("none", "force", "keep", "name_limit_bytes", "total_limit_bytes")
+    NONE_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FIELD_NUMBER: _ClassVar[int]
+    NAME_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    none: bool
+    force: _containers.RepeatedScalarFieldContainer[str]
+    keep: _containers.RepeatedScalarFieldContainer[str]
+    name_limit_bytes: int
+    total_limit_bytes: int
+    def __init__(self, none: bool = ..., force: _Optional[_Iterable[str]] = ..., keep: _Optional[_Iterable[str]] = ..., name_limit_bytes: _Optional[int] = ..., total_limit_bytes: _Optional[int] = ...) -> None: ...
+
+class Interrupt(_message.Message):
+    __slots__ = ("run_id", "kill", "why")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    KILL_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    kill: bool
+    why: str
+    def __init__(self, run_id: _Optional[str] = ..., kill: bool = ..., why: _Optional[str] = ...) -> None: ...
+
+class Ack(_message.Message):
+    __slots__ = ("run_id", "seq")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    seq: int
+    def __init__(self, run_id: _Optional[str] = ..., seq: _Optional[int] = ...) -> None: ...
+
+class Follow(_message.Message):
+    __slots__ = ("run_id", "after_seq")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQ_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    after_seq: int
+    def __init__(self, run_id: _Optional[str] = ..., after_seq: _Optional[int] = ...) -> None: ...
+
+class Fetch(_message.Message):
+    __slots__ = ("name", "token")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    token: str
+    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
+
+class Put(_message.Message):
+    __slots__ = ("bundle",)
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    bundle: BundleHeader
+    def __init__(self, bundle: _Optional[_Union[BundleHeader, _Mapping]] = ...) -> None: ...
+
+class Remove(_message.Message):
+    __slots__ = ("names",)
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListVars(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Free(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListRuns(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Environment(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Drop(_message.Message):
+    __slots__ = ("tokens",)
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    tokens: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tokens: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Input(_message.Message):
+    __slots__ = ("run_id", "text", "eof")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    EOF_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    text: str
+    eof: bool
+    def __init__(self, run_id: _Optional[str] = ..., text: _Optional[str] = ..., eof: bool = ...) -> None: ...
+
+class FromWorker(_message.Message):
+    __slots__ = ("request_id", "welcome", "event", "failure", "values", "vars", "runs", "environment", "removed", "notice", "done")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    VARS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    NOTICE_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    request_id: int
+    welcome: Welcome
+    event: Event
+    failure: Failure
+    values: Values
+    vars: VarTable
+    runs: RunTable
+    environment: EnvironmentInfo
+    removed: Removed
+    notice: Notice
+    done: Done
+    def __init__(self, request_id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., values: _Optional[_Union[Values, _Mapping]] = ..., vars: _Optional[_Union[VarTable, _Mapping]] = ..., runs: _Optional[_Union[RunTable, _Mapping]] = ..., environment: _Optional[_Union[EnvironmentInfo, _Mapping]] = ..., removed: _Optional[_Union[Removed, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("versions", "incarnation", "names", "devices", "pid", "runs")
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    versions: Versions
+    incarnation: int
+    names: _containers.RepeatedScalarFieldContainer[str]
+    devices: _containers.RepeatedCompositeFieldContainer[Device]
+    pid: int
+    runs: _containers.RepeatedCompositeFieldContainer[RunInfo]
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., incarnation: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("code", "message", "hint", "detail")
+    class DetailEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    hint: str
+    detail: _containers.ScalarMap[str, str]
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., detail: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Values(_message.Message):
+    __slots__ = ("bundle", "held")
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    bundle: BundleHeader
+    held: _containers.RepeatedCompositeFieldContainer[Held]
+    def __init__(self, bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ...) -> None: ...
+
+class VarTable(_message.Message):
+    __slots__ = ("vars",)
+    VARS_FIELD_NUMBER: _ClassVar[int]
+    vars: _containers.RepeatedCompositeFieldContainer[Held]
+    def __init__(self, vars: _Optional[_Iterable[_Union[Held, _Mapping]]] = ...) -> None: ...
+
+class RunTable(_message.Message):
+    __slots__ = ("runs",)
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    runs: _containers.RepeatedCompositeFieldContainer[RunInfo]
+    def __init__(self, runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ...) -> None: ...
+
+class Removed(_message.Message):
+    __slots__ = ("names", "freed_bytes", "detail")
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    FREED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    freed_bytes: int
+    detail: str
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., freed_bytes: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Notice(_message.Message):
+    __slots__ = ("text", "release_in_s")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_IN_S_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    release_in_s: float
+    def __init__(self, text: _Optional[str] = ..., release_in_s: _Optional[float] = ...) -> None: ...
+
+class Done(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class EnvironmentInfo(_message.Message):
+    __slots__ = ("versions", "executable", "directory", "packages", "devices")
+    class PackagesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    PACKAGES_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    versions: Versions
+    executable: str
+    directory: str
+    packages: _containers.ScalarMap[str, str]
+    devices: _containers.RepeatedCompositeFieldContainer[Device]
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., executable: _Optional[str] = ..., directory: _Optional[str] = ..., packages: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ...) -> None: ...
+
+class Held(_message.Message):
+    __slots__ = ("name", "token", "type_name", "size_bytes", "shape", "has_shape", "dtype", "device", "preview", "why")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TYPE_NAME_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    HAS_SHAPE_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    token: str
+    type_name: str
+    size_bytes: int
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    has_shape: bool
+    dtype: str
+    device: str
+    preview: str
+    why: str
+    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., type_name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., has_shape: bool = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., preview: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("run_id", "seq", "at", "started", "stream", "display", "clear", "result", "reading", "ask", "cut", "end")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_FIELD_NUMBER: _ClassVar[int]
+    CLEAR_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    READING_FIELD_NUMBER: _ClassVar[int]
+    ASK_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    seq: int
+    at: float
+    started: Started
+    stream: Stream
+    display: Display
+    clear: Clear
+    result: Result
+    reading: Reading
+    ask: Ask
+    cut: Cut
+    end: End
+    def __init__(self, run_id: _Optional[str] = ..., seq: _Optional[int] = ..., at: _Optional[float] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., display: _Optional[_Union[Display, _Mapping]] = ..., clear: _Optional[_Union[Clear, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., reading: _Optional[_Union[Reading, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
+
+class Started(_message.Message):
+    __slots__ = ("pid", "unpack_s")
+    PID_FIELD_NUMBER: _ClassVar[int]
+    UNPACK_S_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    unpack_s: float
+    def __init__(self, pid: _Optional[int] = ..., unpack_s: _Optional[float] = ...) -> None: ...
+
+class Stream(_message.Message):
+    __slots__ = ("stderr", "text")
+    STDERR_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    stderr: bool
+    text: str
+    def __init__(self, stderr: bool = ..., text: _Optional[str] = ...) -> None: ...
+
+class Mime(_message.Message):
+    __slots__ = ("data_json", "metadata_json")
+    DATA_JSON_FIELD_NUMBER: _ClassVar[int]
+    METADATA_JSON_FIELD_NUMBER: _ClassVar[int]
+    data_json: str
+    metadata_json: str
+    def __init__(self, data_json: _Optional[str] = ..., metadata_json: _Optional[str] = ...) -> None: ...
+
+class Display(_message.Message):
+    __slots__ = ("mime", "display_id", "update", "transient_json")
+    MIME_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_ID_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_FIELD_NUMBER: _ClassVar[int]
+    TRANSIENT_JSON_FIELD_NUMBER: _ClassVar[int]
+    mime: Mime
+    display_id: str
+    update: bool
+    transient_json: str
+    def __init__(self, mime: _Optional[_Union[Mime, _Mapping]] = ..., display_id: _Optional[str] = ..., update: bool = ..., transient_json: _Optional[str] = ...) -> None: ...
+
+class Clear(_message.Message):
+    __slots__ = ("wait",)
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    wait: bool
+    def __init__(self, wait: bool = ...) -> None: ...
+
+class Result(_message.Message):
+    __slots__ = ("mime",)
+    MIME_FIELD_NUMBER: _ClassVar[int]
+    mime: Mime
+    def __init__(self, mime: _Optional[_Union[Mime, _Mapping]] = ...) -> None: ...
+
+class Reading(_message.Message):
+    __slots__ = ("device_id", "utilization_pct", "memory_used_bytes", "memory_total_bytes")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    UTILIZATION_PCT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    utilization_pct: float
+    memory_used_bytes: int
+    memory_total_bytes: int
+    def __init__(self, device_id: _Optional[str] = ..., utilization_pct: _Optional[float] = ..., memory_used_bytes: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ...) -> None: ...
+
+class Ask(_message.Message):
+    __slots__ = ("prompt", "password")
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    prompt: str
+    password: bool
+    def __init__(self, prompt: _Optional[str] = ..., password: bool = ...) -> None: ...
+
+class Cut(_message.Message):
+    __slots__ = ("stderr", "dropped_bytes", "dropped_lines", "shown_bytes")
+    STDERR_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_LINES_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    stderr: bool
+    dropped_bytes: int
+    dropped_lines: int
+    shown_bytes: int
+    def __init__(self, stderr: bool = ..., dropped_bytes: _Optional[int] = ..., dropped_lines: _Optional[int] = ..., shown_bytes: _Optional[int] = ...) -> None: ...
+
+class End(_message.Message):
+    __slots__ = ("status", "problem", "bundle", "held", "deleted", "late", "run_s", "pack_s", "peak_memory_bytes", "result_name", "alive")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    RUN_S_FIELD_NUMBER: _ClassVar[int]
+    PACK_S_FIELD_NUMBER: _ClassVar[int]
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RESULT_NAME_FIELD_NUMBER: _ClassVar[int]
+    ALIVE_FIELD_NUMBER: _ClassVar[int]
+    status: str
+    problem: Problem
+    bundle: BundleHeader
+    held: _containers.RepeatedCompositeFieldContainer[Held]
+    deleted: _containers.RepeatedScalarFieldContainer[str]
+    late: _containers.RepeatedScalarFieldContainer[str]
+    run_s: float
+    pack_s: float
+    peak_memory_bytes: int
+    result_name: str
+    alive: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, status: _Optional[str] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., deleted: _Optional[_Iterable[str]] = ..., late: _Optional[_Iterable[str]] = ..., run_s: _Optional[float] = ..., pack_s: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., result_name: _Optional[str] = ..., alive: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Problem(_message.Message):
+    __slots__ = ("code", "type_name", "module", "message", "hint", "traceback", "full_traceback", "has_exception")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    TRACEBACK_FIELD_NUMBER: _ClassVar[int]
+    FULL_TRACEBACK_FIELD_NUMBER: _ClassVar[int]
+    HAS_EXCEPTION_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    type_name: str
+    module: str
+    message: str
+    hint: str
+    traceback: _containers.RepeatedScalarFieldContainer[str]
+    full_traceback: _containers.RepeatedScalarFieldContainer[str]
+    has_exception: bool
+    def __init__(self, code: _Optional[str] = ..., type_name: _Optional[str] = ..., module: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., traceback: _Optional[_Iterable[str]] = ..., full_traceback: _Optional[_Iterable[str]] = ..., has_exception: bool = ...) -> None: ...
