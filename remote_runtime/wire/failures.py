@@ -6,8 +6,8 @@ class (`kernel_proxy/errors.py`). The user's own exceptions are no failures: the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Mapping
 
 CODES: Mapping[str, str] = {
     "bad-target": "the target cannot be read",

@@ -11,15 +11,16 @@ message that announced a bundle is delivered when the bundle is whole. Nothing h
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, Iterator, TypeVar
+from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.payload import Bundle
 
 CONTROL = limits.PROTOCOL << 4 | 1
 DATA = limits.PROTOCOL << 4 | 2
@@ -68,6 +69,61 @@ def data(bundle: Bundle, bundle_id: int) -> Iterator[bytes]:
 def is_data(frame: bytes) -> bool:
     """Tell whether a frame is a piece of a bundle."""
     return bool(frame) and frame[0] == DATA
+
+
+def parse(kind: type[M], frame: bytes) -> M:
+    """Return the message of a control frame.
+
+    Args:
+        kind: The message class of this direction, `ToWorker` or `FromWorker`.
+        frame: A frame that is no data frame.
+
+    Raises:
+        Failed: code "protocol", for a frame that is cut or of another version.
+    """
+    if not frame:
+        raise _torn("an empty frame")
+    if frame[0] != CONTROL:
+        raise _torn(f"a frame starts with byte 0x{frame[0]:02x}, expected 0x{CONTROL:02x} or 0x{DATA:02x}")
+    message = kind()
+    try:
+        message.ParseFromString(frame[1:])
+    except DecodeError as error:
+        raise _torn(f"a control frame of {len(frame)} bytes cannot be parsed") from error
+    return message
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a data frame says of itself, for those who pass it on unopened.
+
+    Args:
+        bundle_id: Whose piece.
+        offset: Of its first byte within the bundle.
+        content: Its bytes, not copied.
+    """
+
+    bundle_id: int
+    offset: int
+    content: memoryview
+
+
+def piece(frame: bytes) -> Piece:
+    """Read a data frame's head.
+
+    Raises:
+        Failed: code "protocol", for a frame that is cut.
+    """
+    if len(frame) <= _DATA_HEAD.size:
+        raise _torn(f"a data frame of {len(frame)} bytes is cut")
+    _, bundle_id, offset = _DATA_HEAD.unpack_from(frame)
+    return Piece(bundle_id, offset, memoryview(frame)[_DATA_HEAD.size :])
+
+
+def framed_piece(found: Piece, bundle_id: int) -> tuple[bytes, memoryview]:
+    """Return a data frame under another bundle id, for a socket, in two parts so that its bytes are not copied."""
+    length = _LENGTH.pack(_DATA_HEAD.size + found.content.nbytes)
+    return length + _DATA_HEAD.pack(DATA, bundle_id, found.offset), found.content
 
 
 def header_of(message: pb.ToWorker | pb.FromWorker) -> pb.BundleHeader | None:
@@ -146,20 +202,10 @@ class Assembler(Generic[M]):
         Raises:
             Failed: code "protocol", for a frame that is cut, doubled, out of order or of another version.
         """
-        if not frame:
-            raise _torn("an empty frame")
-        if frame[0] == DATA:
-            return self._feed_data(frame)
-        if frame[0] != CONTROL:
-            raise _torn(f"a frame starts with byte 0x{frame[0]:02x}, expected 0x{CONTROL:02x} or 0x{DATA:02x}")
-        return self._feed_control(frame)
+        return self._feed_data(frame) if is_data(frame) else self._feed_control(frame)
 
     def _feed_control(self, frame: bytes) -> Whole[M] | None:
-        message = self._kind()
-        try:
-            message.ParseFromString(frame[1:])
-        except DecodeError as error:
-            raise _torn(f"a control frame of {len(frame)} bytes cannot be parsed") from error
+        message = parse(self._kind, frame)
         header = header_of(message)
         if header is None:
             return Whole(message, None)
@@ -171,16 +217,14 @@ class Assembler(Generic[M]):
         return None
 
     def _feed_data(self, frame: bytes) -> Whole[M] | None:
-        if len(frame) <= _DATA_HEAD.size:
-            raise _torn(f"a data frame of {len(frame)} bytes is cut")
-        _, bundle_id, offset = _DATA_HEAD.unpack_from(frame)
-        if bundle_id not in self._pending:
-            raise _torn(f"a data frame belongs to bundle {bundle_id}, which is not arriving")
-        message, arriving = self._pending[bundle_id]
-        arriving.fill(offset, memoryview(frame)[_DATA_HEAD.size :])
+        found = piece(frame)
+        if found.bundle_id not in self._pending:
+            raise _torn(f"a data frame belongs to bundle {found.bundle_id}, which is not arriving")
+        message, arriving = self._pending[found.bundle_id]
+        arriving.fill(found.offset, found.content)
         if not arriving.whole:
             return None
-        del self._pending[bundle_id]
+        del self._pending[found.bundle_id]
         return Whole(message, arriving.bundle())
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping
 
 from google.protobuf.message import Message
 
@@ -52,6 +52,9 @@ SESSION = "warmcell-session"
 
 SESSION_TOKEN = "warmcell-session-token"
 """Metadata key of `Relay`: the token that `Granted` gave."""
+
+FAILURE = "warmcell-failure-bin"
+"""Trailing metadata key under which a server puts a serialized `pb.Failure`, beside a status that fits it."""
 
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Iterable
 
 from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb

@@ -1,0 +1,1 @@
+"""What the user touches in Jupyter: magics, name analysis, display, binding and tracebacks."""

@@ -1,0 +1,236 @@
+"""The commands of `%gpu`, as a table: name -> what to do with the kernel's connection and the command's words.
+
+    "ps", "logs R", ... -> grammar.Command -> COMMANDS[name] -> a report, a value, or what the run raised
+
+Commands that only look (status, ps, doctor) never start a runtime and never open a session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from jupyter_ext import grammar, reports
+from jupyter_ext.connection import Connection, Defaults
+from jupyter_ext.far import Far
+from jupyter_ext.grammar import Command
+from jupyter_ext.jobs import Job, Transcript
+from jupyter_ext.receipt import size_text
+from jupyter_ext.reports import Report
+from jupyter_ext.status import StatusLine
+from jupyter_ext.trip import follow
+from kernel_proxy import doctor as checks
+from kernel_proxy.errors import NotFound
+from kernel_proxy.gather import Gates, Wanted, gather
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire import versions
+
+_STOP_HINT = "`%gpu ps` lists the runs"
+
+
+def run(connection: Connection, command: Command) -> Any:
+    """Do a command.
+
+    Raises:
+        WarmcellError: It cannot be done.
+    """
+    return COMMANDS[command.name](connection, command)
+
+
+def _status(connection: Connection, command: Command) -> Report:
+    runtime, default = connection.running(), connection.target()
+    if runtime is None:
+        return reports.not_running("the embedded runtime of this machine", default)
+    return reports.status(
+        runtime.describe(), default, [far.session.session_id for far in connection.sessions]
+    )
+
+
+def _use(connection: Connection, command: Command) -> Report:
+    idle = command.options.get("idle")
+    before = connection.defaults
+    connection.defaults = Defaults(
+        command.args[0] if command.args else before.target,
+        str(command.options.get("session", before.session)),
+        before.idle_s if idle is None else grammar.parse_duration(str(idle)),
+    )
+    target = connection.target()
+    idle_s = (
+        connection.settings().idle_s if connection.defaults.idle_s is None else connection.defaults.idle_s
+    )
+    idle_text = f"after {idle_s:g} s without a run" if idle_s else "when somebody waits for it"
+    pairs = {"target": target, "session": connection.session_name(target), "released": idle_text}
+    return reports.facts("the cells that follow use", pairs)
+
+
+def _ps(connection: Connection, command: Command) -> Report:
+    runtime = connection.running()
+    if runtime is None:
+        return reports.not_running("so there are no runs", connection.target())
+    return reports.runs(runtime.describe())
+
+
+def _logs(connection: Connection, command: Command) -> Report:
+    job = _job(connection, command.args[0])
+    if job is not None:
+        return Report(job.logs())
+    far, info = _find(connection, command.args[0])
+    return Report(_written(far, info))
+
+
+def _written(far: Far, info: pb.RunInfo) -> str:
+    """Return what a run has put out up to now; what comes later is not waited for."""
+    transcript = Transcript()
+    if info.event_count:
+        for event in far.session.follow(info.run_id):
+            transcript.feed(event)
+            if event.seq >= info.event_count:
+                break
+    return transcript.text()
+
+
+def _attach(connection: Connection, command: Command) -> Any:
+    job = _job(connection, command.args[0])
+    if job is not None:
+        return job.attach()
+    far, info = _find(connection, command.args[0])
+    follow(connection, far, info.run_id)
+    return None
+
+
+def _wait(connection: Connection, command: Command) -> Any:
+    job = _job(connection, command.args[0])
+    if job is not None:
+        return job.result()
+    far, info = _find(connection, command.args[0])
+    return follow(connection, far, info.run_id, is_shown=False)
+
+
+def _cancel(connection: Connection, command: Command) -> Report:
+    kill = bool(command.options.get("kill"))
+    job = _job(connection, command.args[0])
+    if job is not None:
+        job.cancel(kill)
+        return Report(f"cancelling run {job.run_id}")
+    far, info = _find(connection, command.args[0])
+    far.session.interrupt(info.run_id, kill=kill, why="cancelled")
+    return Report(f"cancelling run {info.run_id}")
+
+
+def _env(connection: Connection, command: Command) -> Report:
+    info = _here(connection).session.environment()
+    return reports.environment(info, versions.here(), bool(command.options.get("diff")))
+
+
+def _vars(connection: Connection, command: Command) -> Report:
+    far = _here(connection)
+    return reports.variables(far.session.vars(), far.session.name)
+
+
+def _get(connection: Connection, command: Command) -> Report:
+    far = _here(connection)
+    values = {name: far.copy(name) for name in command.args}
+    connection.namespace.update(values)
+    return Report(f"got {', '.join(values)}")
+
+
+def _put(connection: Connection, command: Command) -> Report:
+    far = _here(connection)
+    connection.require_held(command.args)
+    wanted = Wanted(frozenset(), inputs=tuple((name, name) for name in command.args), only=True)
+    gates = Gates(size_gate_bytes=connection.traits.size_gate_bytes)
+    packed = gather(wanted, connection.namespace, session_id=far.key, gates=gates).packed
+    far.session.put(packed)
+    return Report(f"put {', '.join(packed.names)} · ↑ {size_text(packed.bundle.size_bytes)}")
+
+
+def _rm(connection: Connection, command: Command) -> Report:
+    return reports.removed(_here(connection).session.remove(command.args), "removed")
+
+
+def _free(connection: Connection, command: Command) -> Report:
+    far = _here(connection)
+    far.let_go()
+    return reports.removed(far.session.free(), "freed")
+
+
+def _stop(connection: Connection, command: Command) -> Report:
+    far = connection.opened()
+    runtime = connection.running()
+    if runtime is None:
+        return reports.not_running("so there is no session to stop", connection.target())
+    name = far.session.session_id if far is not None else connection.session_name(connection.target())
+    reply = runtime.release(name)
+    if far is not None:
+        connection.forget(far.session.session_id)
+    lost = f"lost {', '.join(reply.lost_names)}" if reply.lost_names else "it held no names"
+    return Report(f"stopped session {far.session.name if far else name}", notes=(lost,))
+
+
+def _doctor(connection: Connection, command: Command) -> Report:
+    found = checks.examine(connection.settings)
+    rows = tuple((f.state, f.name, f.sentence, f.fix) for f in found)
+    bad = sum(f.state == "fail" for f in found)
+    return Report(f"{len(found)} checks, {bad} failed", ("state", "check", "found", "what to do"), rows)
+
+
+def _tb(connection: Connection, command: Command) -> Report:
+    problem = connection.last_problem
+    if problem is None:
+        return Report("no run of this notebook has failed")
+    is_full = bool(command.options.get("full")) and problem.full_traceback
+    return Report("\n".join(problem.full_traceback if is_full else problem.traceback))
+
+
+def _help(connection: Connection, command: Command) -> Report:
+    return reports.manual()
+
+
+COMMANDS: Mapping[str, Callable[[Connection, Command], Any]] = {
+    "status": _status,
+    "use": _use,
+    "ps": _ps,
+    "logs": _logs,
+    "attach": _attach,
+    "wait": _wait,
+    "cancel": _cancel,
+    "env": _env,
+    "vars": _vars,
+    "get": _get,
+    "put": _put,
+    "rm": _rm,
+    "free": _free,
+    "stop": _stop,
+    "doctor": _doctor,
+    "tb": _tb,
+    "help": _help,
+}
+
+
+def _here(connection: Connection) -> Far:
+    """Return this notebook's session, opened if need be."""
+    with StatusLine(connection.shell, connection.traits.status_line) as status:
+        return connection.session("", status.say)
+
+
+def _job(connection: Connection, word: str) -> Job | None:
+    """Return this kernel's background run by its name, its id, or the beginning of its id."""
+    named = [job for job in connection.jobs.values() if job.name == word]
+    found = named or [job for job in connection.jobs.values() if job.run_id.startswith(word)]
+    return found[-1] if named or len(found) == 1 else None
+
+
+def _find(connection: Connection, word: str) -> tuple[Far, pb.RunInfo]:
+    """Return a run of the runtime by its id, or the beginning of it.
+
+    Raises:
+        NotFound: There is none, or more than one.
+    """
+    runtime = connection.running()
+    sessions: Iterable[pb.SessionInfo] = runtime.describe().sessions if runtime is not None else ()
+    found = [(session, info) for session in sessions for info in session.runs if info.run_id.startswith(word)]
+    if len(found) != 1:
+        what = f"{len(found)} runs begin with `{word}`" if found else f"the runtime has no run `{word}`"
+        raise NotFound(what, _STOP_HINT)
+    session, info = found[0]
+    return connection.attached(session.name, lambda sentence: None), info

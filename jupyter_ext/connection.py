@@ -1,0 +1,234 @@
+"""What one kernel knows of its runtime: how to reach it, and the sessions it has open.
+
+    traits, environment, files -> Settings -> Runtime (on first use) -> Far (a session) per (name, target)
+
+Nothing here connects before a cell, or a command that needs a runtime, asks for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from jupyter_ext.far import Far, lost_handle
+from jupyter_ext.settings import GpuSettings
+from kernel_proxy import statedir
+from kernel_proxy.handles import Handle
+from kernel_proxy.runtime import Runtime, connect
+from kernel_proxy.settings import Settings, load_settings
+from remote_runtime.wire import messages_pb2 as pb
+
+if TYPE_CHECKING:
+    from jupyter_ext.jobs import Job
+
+Say = Callable[[str], None]
+ANY = "any"
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What `%gpu use` chose for this notebook; empty fields leave the choice to the settings.
+
+    Args:
+        target: Target of a cell that names none.
+        session: Name of the session.
+        idle_s: Seconds without a run after which the session is released; None leaves the setting.
+    """
+
+    target: str = ""
+    session: str = ""
+    idle_s: float | None = None
+
+
+class Connection:
+    """The runtime as one kernel sees it.
+
+    Args:
+        shell: The kernel's shell.
+        traits: What the user set.
+
+    Attributes:
+        defaults: What `%gpu use` chose.
+        jobs: Background runs of this kernel, by run id.
+        last_problem: Of the run that failed last, for `%gpu tb`.
+        warned: Warnings that were shown, each once.
+        pending: Notices from other threads, shown with the next cell.
+    """
+
+    def __init__(self, shell: InteractiveShell, traits: GpuSettings) -> None:
+        self.shell = shell
+        self.traits = traits
+        self.defaults = Defaults()
+        self.jobs: dict[str, Job] = {}
+        self.last_problem: pb.Problem | None = None
+        self.warned: set[str] = set()
+        self.pending: deque[str] = deque()
+        self._runtime: Runtime | None = None
+        self._sessions: dict[tuple[str, str], Far] = {}
+        self._known_keys: frozenset[str] = frozenset()
+
+    @property
+    def namespace(self) -> dict[str, Any]:
+        """The notebook's names."""
+        return self.shell.user_ns
+
+    @property
+    def sessions(self) -> list[Far]:
+        """The sessions that are open and usable."""
+        return [far for far in self._sessions.values() if far.session.lost is None]
+
+    def settings(self) -> Settings:
+        """Return what holds now: traits, then the environment, then files."""
+        chosen = self.traits
+        given = {"url": chosen.url, "token": chosen.token, "target": chosen.target, "session": chosen.session}
+        arguments: dict[str, Any] = {name: value for name, value in given.items() if value}
+        return load_settings({**arguments, "idle_s": chosen.idle_s} if chosen.idle_s else arguments)
+
+    def target(self, asked: str = "") -> str:
+        """Return the target that holds: the one asked for, else `%gpu use`, else the settings, else any."""
+        return asked or self.defaults.target or self.settings().target or ANY
+
+    def runtime(self, say: Say) -> Runtime:
+        """Return the runtime, reached on first use; the embedded one is started if need be.
+
+        Raises:
+            WarmcellError: It cannot be reached.
+        """
+        if self._runtime is None:
+            self._runtime = connect(self.settings(), say)
+            if self._runtime.version_notice:
+                self.pending.append(
+                    f"versions differ between this kernel and the runtime\n{self._runtime.version_notice}"
+                )
+        return self._runtime
+
+    def running(self) -> Runtime | None:
+        """Return the runtime if one runs; unlike `runtime` this starts nothing.
+
+        Raises:
+            WarmcellError: A runtime is configured and cannot be reached.
+        """
+        settings = self.settings()
+        if settings.embedded and statedir.find(settings.home) is None:
+            return None
+        return self.runtime(lambda sentence: None)
+
+    def session(self, target: str, say: Say) -> Far:
+        """Return the open session for a target, opened on first use.
+
+        Args:
+            target: As the cell names it; empty leaves the choice to the defaults.
+            say: Told what is waited for.
+
+        Raises:
+            WarmcellError: There is no such target, or the runtime cannot be reached.
+        """
+        found = self.opened(target)
+        if found is None:
+            target = self.target(target)
+            found = self._open(self.session_name(target), target, say)
+        return found
+
+    def opened(self, target: str = "") -> Far | None:
+        """Return the session for a target if it is open; nothing is started."""
+        target = self.target(target)
+        found = self._sessions.get((self.session_name(target), target))
+        return found if found is not None and found.session.lost is None else None
+
+    def attached(self, name: str, say: Say) -> Far:
+        """Return a session that exists at the runtime, by its name or id.
+
+        Raises:
+            NotFound: There is none.
+        """
+        for far in self.sessions:
+            if name in (far.session.name, far.session.session_id):
+                return far
+        return self._open(name, "", say, must_exist=True)
+
+    def newly_lost(self) -> list[str]:
+        """Return the handles whose memory was lost since this was last asked."""
+        keys = frozenset(far.key for far in self.sessions)
+        gone, self._known_keys = self._known_keys - keys, keys
+        return sorted(n for n, v in self.namespace.items() if type(v) is Handle and v.session_id in gone)
+
+    def require_held(self, names: Iterable[str]) -> None:
+        """Refuse names whose handles are lost.
+
+        Raises:
+            SessionLost: The first such name.
+        """
+        keys = {far.key for far in self.sessions}
+        for name in sorted(names):
+            value = self.namespace.get(name)
+            if type(value) is Handle and value.session_id not in keys:
+                raise lost_handle(name)
+
+    def session_name(self, target: str) -> str:
+        """Return the session's name: the one chosen, else one per notebook and target."""
+        chosen = self.defaults.session or self.settings().session
+        return chosen or default_session_name(notebook_of(self.shell), target)
+
+    def forget(self, session_id: str) -> None:
+        """Close and forget a session that was released."""
+        for key, far in list(self._sessions.items()):
+            if far.session.session_id == session_id:
+                self._sessions.pop(key).session.close()
+
+    def close(self) -> None:
+        """Detach from the runtime; everything lives on there."""
+        runtime, self._runtime = self._runtime, None
+        self._sessions.clear()
+        if runtime is not None:
+            runtime.close()
+
+    def _open(self, name: str, target: str, say: Say, must_exist: bool = False) -> Far:
+        idle_s = self.settings().idle_s if self.defaults.idle_s is None else self.defaults.idle_s
+        session = self.runtime(say).open(
+            target,
+            name,
+            notebook_of(self.shell),
+            self.namespace,
+            idle_s=idle_s,
+            must_exist=must_exist,
+            on_wait=lambda waiting: say(waiting_text(waiting)),
+        )
+        session.on_notice = lambda notice: self.pending.append(notice.text)
+        self._sessions[name, target] = found = Far(session)
+        return found
+
+
+def notebook_of(shell: InteractiveShell) -> str:
+    """Return the notebook's path where a front end tells it, else what names this kernel across restarts."""
+    told = shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
+    if told:
+        return str(told)
+    file = shell.config.get("IPKernelApp", {}).get("connection_file", "")
+    return PurePath(str(file)).stem if file else f"process-{os.getpid()}"
+
+
+def default_session_name(notebook: str, target: str) -> str:
+    """Return a name that people recognise and that two notebooks of one name in two folders do not share."""
+    stem = _slug(PurePath(notebook).stem)[:24] or "notebook"
+    tag = hashlib.blake2b(notebook.encode(), digest_size=3).hexdigest()
+    return "-".join(part for part in (stem, tag, "" if target == ANY else _slug(target)) if part)
+
+
+def waiting_text(waiting: pb.Waiting) -> str:
+    """Write what is waited for, with the place in the queue and the holder's countdown."""
+    place = f"place {waiting.place} in the queue" if waiting.place else ""
+    left = f"released in {waiting.release_in_s:.0f} s" if waiting.HasField("release_in_s") else ""
+    holder = f"held by {waiting.holder}" if waiting.holder and waiting.holder not in waiting.reason else ""
+    return ", ".join(part for part in (waiting.reason or "waiting", holder, place, left) if part)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")

@@ -1,0 +1,170 @@
+"""Events -> the cell's own outputs, through the doors that a local cell uses.
+
+    Stream  -> sys.stdout, sys.stderr         Display, Clear -> shell.display_pub
+    Result  -> sys.displayhook                Cut -> a notice; Reading -> the status line
+
+So `%%capture`, Output widgets and a front end see a remote cell as they see a local one. What is ours (notices,
+status, receipt) is display data and never stream text: stdout and stderr hold the user's bytes alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any, Protocol
+
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+
+from remote_runtime.wire import messages_pb2 as pb
+
+METADATA_KEY = "warmcell"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a value showed of itself on the worker: stands for it here until the value arrives.
+
+    Args:
+        data: MIME type -> data.
+        metadata: MIME type -> metadata.
+    """
+
+    data: Mapping[str, Any]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        return dict(self.data), dict(self.metadata)
+
+    def __repr__(self) -> str:
+        return str(self.data.get("text/plain", "<shown on the worker>"))
+
+
+def rendered(mime: pb.Mime) -> Rendered:
+    """Read a MIME bundle of the wire."""
+    return Rendered(json.loads(mime.data_json or "{}"), json.loads(mime.metadata_json or "{}"))
+
+
+class Beside(Protocol):
+    """What stands beside the outputs and must know of them: the status line."""
+
+    def on_output(self) -> None:
+        """An output was shown."""
+
+    def on_clear(self, wait: bool) -> None:
+        """The outputs were cleared, or will be with the next one."""
+
+    def on_reading(self, reading: pb.Reading) -> None:
+        """The device was read."""
+
+
+class Screen:
+    """The outputs of the cell that runs now.
+
+    Args:
+        shell: Whose outputs they are.
+        beside: Told of what is shown.
+        wants_result: Whether the last expression's value is shown; the expression form returns it instead.
+    """
+
+    def __init__(self, shell: InteractiveShell, beside: Beside, wants_result: bool = True) -> None:
+        self._shell = shell
+        self._beside = beside
+        self._wants_result = wants_result
+        self.result: Rendered | None = None
+        self._shows: Mapping[str, Callable[[Any], None]] = {
+            "stream": self._stream,
+            "display": self._display,
+            "clear": self._clear,
+            "result": self._result,
+            "cut": self._cut,
+            "reading": beside.on_reading,
+        }
+
+    def show(self, event: pb.Event) -> None:
+        """Show one event; kinds that have nothing to show pass by."""
+        kind = event.WhichOneof("body") or ""
+        if kind in self._shows:
+            self._shows[kind](getattr(event, kind))
+
+    def _stream(self, stream: pb.Stream) -> None:
+        other, file = (sys.stdout, sys.stderr) if stream.stderr else (sys.stderr, sys.stdout)
+        self._beside.on_output()
+        other.flush()
+        file.write(stream.text)
+        file.flush()
+
+    def _display(self, display: pb.Display) -> None:
+        shown = rendered(display.mime)
+        transient = json.loads(display.transient_json or "{}")
+        if display.display_id:
+            transient["display_id"] = display.display_id
+        self._beside.on_output()
+        publish = self._shell.display_pub.publish
+        publish(dict(shown.data), dict(shown.metadata), transient=transient, update=display.update)
+
+    def _clear(self, clear: pb.Clear) -> None:
+        self._beside.on_clear(clear.wait)
+        self._shell.display_pub.clear_output(clear.wait)
+
+    def _result(self, result: pb.Result) -> None:
+        if self._wants_result:
+            self.result = rendered(result.mime)
+            self._beside.on_output()
+            sys.displayhook(self.result)
+
+    def _cut(self, cut: pb.Cut) -> None:
+        name = "stderr" if cut.stderr else "stdout"
+        notice(
+            self._shell,
+            f"output was cut: {cut.dropped_bytes:,} bytes ({cut.dropped_lines:,} lines) of {name} are not shown, "
+            f"{cut.shown_bytes:,} bytes are",
+        )
+
+
+def notice(shell: InteractiveShell, text: str) -> None:
+    """Show a line of ours among the outputs, as display data."""
+    publish(shell, line_mime(text), {METADATA_KEY: {"notice": text}})
+
+
+def line_mime(text: str) -> dict[str, Any]:
+    """Return a line of ours as text and HTML, in the theme's own colours."""
+    return {"text/plain": text, "text/html": f'<div style="opacity:.75;font-size:90%">{escape(text)}</div>'}
+
+
+def publish(
+    shell: InteractiveShell,
+    data: Mapping[str, Any],
+    metadata: Mapping[str, Any] | None = None,
+    display_id: str = "",
+    update: bool = False,
+) -> None:
+    """Publish display data, under a display id when it shall be updated later."""
+    transient = {"display_id": display_id} if display_id else {}
+    shell.display_pub.publish(dict(data), dict(metadata or {}), transient=transient, update=update)
+
+
+def is_captured(shell: InteractiveShell) -> bool:
+    """Tell whether `%%capture` holds the outputs, where a line that is updated would pile up."""
+    return isinstance(shell.display_pub, CapturingDisplayPublisher)
+
+
+def settle(shell: InteractiveShell, stand_in: Rendered, value: object) -> None:
+    """Put the value where IPython put its stand-in: `_`, `__`, `___`, `_n`, `Out[n]` and the cell's result."""
+    hook, names = shell.displayhook, shell.user_ns
+    history = ("_", "__", "___", f"_{shell.execution_count}")
+    for name in history[:3]:
+        if getattr(hook, name, None) is stand_in:
+            setattr(hook, name, value)
+    # Pushed, as IPython does: it takes a `_` that it does not know itself for the user's own, and leaves it alone.
+    shell.push({name: value for name in history if names.get(name) is stand_in}, interactive=False)
+    outs = names.get("_oh", {})
+    for count in [n for n, held in outs.items() if held is stand_in]:
+        outs[count] = value
+    if hook.exec_result is not None and hook.exec_result.result is stand_in:
+        hook.exec_result.result = value

@@ -1,0 +1,106 @@
+r"""A session as the notebook sees it: which memory it is, the handles on it, and the values that come from it.
+
+    Held -> Far.handle -> Handle bound in the notebook -> .get() -> Far.copy -> value
+                              \\- garbage collected -> queue -> Far.let_go, with the next run
+
+A session outlives its memory: a user process that died is replaced. What belongs to which memory is told by `key`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import Any
+
+from jupyter_ext.receipt import devices_text
+from kernel_proxy.errors import SessionLost, TransferError
+from kernel_proxy.handles import Handle, ValueInfo
+from kernel_proxy.session import Session
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.unpacking import UnpackError
+
+
+class Far:
+    """A session and its present memory.
+
+    Args:
+        session: The open session.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._memory = 0
+        self._dropped: deque[tuple[str, str]] = deque()
+
+    @property
+    def key(self) -> str:
+        """Names the session's present memory; handles of another key are lost."""
+        return f"{self.session.session_id}/{max(self._memory, self.session.incarnation)}"
+
+    @property
+    def where(self) -> str:
+        """The devices, as text."""
+        return devices_text(self.session.devices)
+
+    def note_end(self, end: pb.End) -> None:
+        """Notice that the memory was lost with a run whose process was killed or died."""
+        if end.problem.code and not end.alive:
+            # The worker counts its memories too and tells the number when it is attached to; here it is the same one.
+            self._memory = max(self._memory, self.session.incarnation) + 1
+
+    def handle(self, held: pb.Held) -> Handle:
+        """Make the handle of a value that stays remote."""
+        info = ValueInfo(
+            type_name=held.type_name,
+            size_bytes=held.size_bytes if held.HasField("size_bytes") else None,
+            shape=tuple(held.shape) if held.has_shape else None,
+            dtype=held.dtype or None,
+            device=held.device or None,
+            preview=held.preview,
+        )
+        key = self.key
+        fetch = partial(self._fetch, held.name, key)
+        on_drop = partial(self._queue_drop, key)
+        return Handle(held.token, held.name, info, fetch, key, self.where, on_drop)
+
+    def copy(self, name: str) -> Any:
+        """Copy a remote value here, by its name.
+
+        Raises:
+            NotFound: There is no such name.
+            TransferError: It cannot be rebuilt here.
+        """
+        return self._rebuilt(name=name)
+
+    def let_go(self) -> None:
+        """Tell the worker of handles that are gone here. Cheap when there are none."""
+        tokens = []
+        while self._dropped:
+            key, token = self._dropped.popleft()
+            if key == self.key:
+                tokens.append(token)
+        if tokens:
+            self.session.drop(tokens)
+
+    def _queue_drop(self, key: str, token: str) -> None:
+        # Called by the garbage collector, anywhere: it may neither lock nor send.
+        self._dropped.append((key, token))
+
+    def _fetch(self, name: str, key: str, token: str, timeout_s: float | None) -> Any:
+        if key != self.key or self.session.lost is not None:
+            raise lost_handle(name)
+        return self._rebuilt(token=token, timeout_s=timeout_s)
+
+    def _rebuilt(self, **which: Any) -> Any:
+        try:
+            return self.session.fetch(**which)
+        except UnpackError as error:
+            raise TransferError(error.message, error.hint) from error
+
+
+def lost_handle(name: str) -> SessionLost:
+    """Return the error for using a handle whose memory is gone."""
+    return SessionLost(
+        f"`{name}` is gone: the memory of the session that held it was lost",
+        f"rerun the cell that makes `{name}`",
+    )

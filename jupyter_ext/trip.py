@@ -1,0 +1,174 @@
+"""One run as the notebook follows it: shown while it lasts, its names bound at its end, its receipt written.
+
+    RunStream -> show -> outputs .. end -> arrive -> names bound -> conclude -> receipt, or the exception
+
+A cell in the foreground, a background job and a run attached to later all go through these three.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from jupyter_ext import binding, display, receipt, tracebacks
+from jupyter_ext.binding import NOTHING, Results, Wishes
+from jupyter_ext.connection import Connection
+from jupyter_ext.display import Screen
+from jupyter_ext.far import Far
+from jupyter_ext.receipt import RunFacts
+from jupyter_ext.status import StatusLine
+from kernel_proxy.errors import WarmcellError
+from kernel_proxy.session import RunStream
+from remote_runtime.wire import messages_pb2 as pb
+
+
+@dataclass
+class Trip:
+    """A run, and what the notebook wants of it.
+
+    Args:
+        connection: The kernel's.
+        far: The session it runs in.
+        status: The cell's status line.
+        facts: What is known of it so far.
+        wishes: How the notebook wants its names.
+        in_cell: Whether its outputs are a cell's; an expression returns its value instead.
+        has_receipt: Whether a receipt is shown.
+        started_s: When the cell started, on `time.perf_counter`.
+    """
+
+    connection: Connection
+    far: Far
+    status: StatusLine
+    facts: RunFacts
+    wishes: Wishes = field(default_factory=Wishes)
+    in_cell: bool = True
+    has_receipt: bool = True
+    started_s: float = field(default_factory=time.perf_counter)
+
+    def interrupt(self, kill: bool) -> None:
+        """Interrupt the run, or kill its process. Safe to call from a signal handler."""
+        self.far.session.interrupt(self.facts.run_id, kill=kill)
+
+
+def facts_of(far: Far, run_id: str) -> RunFacts:
+    """Return what is known of a run before it starts."""
+    devices = far.session.devices
+    return RunFacts(
+        run_id=run_id,
+        session=far.session.name,
+        target=far.session.target,
+        devices=[device.model or device.id for device in devices],
+        simulated=any(device.simulated for device in devices),
+    )
+
+
+def follow(connection: Connection, far: Far, run_id: str, is_shown: bool = True) -> Any:
+    """Join a run that was started elsewhere: replay it once, in order, go on with it, and bind its names.
+
+    An interrupt ends the watching and not the run, which may be another notebook's.
+
+    Args:
+        connection: The kernel's.
+        far: The session it runs in.
+        run_id: The run.
+        is_shown: Whether its outputs are shown.
+
+    Raises:
+        NotFound: The session no longer has the run.
+        BaseException: What the run raised.
+    """
+    with StatusLine(connection.shell, connection.traits.status_line) as status:
+        status.at(far.where)
+        status.say(f"following run {run_id}")
+        trip = Trip(connection, far, status, facts_of(far, run_id), has_receipt=connection.traits.receipt)
+        stream = far.session.follow(run_id)
+        shown = show(trip, stream) if is_shown else _skim(stream)
+        return conclude(trip, stream, arrive(trip, stream, shown))
+
+
+def show(trip: Trip, stream: RunStream) -> display.Rendered | None:
+    """Show a run's events until its end.
+
+    Returns:
+        What stands for the last expression's value among the outputs.
+
+    Raises:
+        WarmcellError: The run was refused.
+    """
+    screen = Screen(trip.connection.shell, trip.status, trip.in_cell)
+    for event in stream:
+        screen.show(event)
+    return screen.result
+
+
+def arrive(trip: Trip, stream: RunStream, shown: display.Rendered | None = None) -> Results:
+    """Bind what a run left behind.
+
+    Args:
+        trip: The run.
+        stream: Its events, all read.
+        shown: What stands for its result until the value is there.
+    """
+    began_s, end = time.perf_counter(), end_of(stream)
+    trip.far.note_end(end)
+    namespace = trip.connection.namespace
+    results = binding.read(end, stream.bundle, namespace, trip.far, trip.wishes)
+    binding.bind(results, namespace)
+    if shown is not None and results.result is not NOTHING:
+        display.settle(trip.connection.shell, shown, results.result)
+    _note(trip.facts, end, results)
+    trip.facts.sent_bytes, trip.facts.send_s = stream.sent_bytes, (trip.facts.send_s or 0.0) + stream.send_s
+    trip.facts.received_bytes = stream.bundle.size_bytes if stream.bundle is not None else 0
+    trip.facts.fetch_s = end.pack_s + time.perf_counter() - began_s
+    return results
+
+
+def conclude(trip: Trip, stream: RunStream, results: Results) -> Any:
+    """Write the receipt and return the result, or raise what the run raised.
+
+    Raises:
+        BaseException: The user's own exception, or one of ours.
+    """
+    end, connection = end_of(stream), trip.connection
+    if trip.facts.total_s is None:
+        trip.facts.total_s = time.perf_counter() - trip.started_s
+    mime, metadata = receipt.mime(trip.facts)
+    trip.status.close(mime if trip.has_receipt else None, metadata)
+    for name, problem in results.problems.items():
+        hint = f"`%gpu get {name}` tries again" if name else "`%gpu vars` lists what is there"
+        display.notice(connection.shell, f"{problem}; it stays remote: {hint}")
+    if end.status != "ok":
+        connection.last_problem = end.problem
+        raise tracebacks.error_of(end, results.exception, trip.in_cell)
+    return None if results.result is NOTHING else results.result
+
+
+def end_of(stream: RunStream) -> pb.End:
+    """Return a run's end.
+
+    Raises:
+        WarmcellError: It has none yet.
+    """
+    if stream.end is None:
+        raise WarmcellError(f"run {stream.run_id} has not ended", "wait for it first")
+    return stream.end
+
+
+def _note(facts: RunFacts, end: pb.End, results: Results) -> None:
+    held = {
+        h.name: (h.size_bytes if h.HasField("size_bytes") else None)
+        for h in end.held
+        if h.name != end.result_name
+    }
+    facts.status, facts.run_s = end.status, end.run_s
+    facts.kept = held
+    facts.bound = sorted(name for name in results.values if name not in held)
+    facts.deleted = sorted(results.deleted)
+    facts.problems = sorted(name for name in results.problems if name)
+
+
+def _skim(stream: RunStream) -> None:
+    for _ in stream:
+        pass

@@ -1,0 +1,196 @@
+"""What a session has asked for and not yet got: its live runs and open requests. No I/O happens here.
+
+    FromWorker -> take    -> events to their runs, replies to their requests
+    Welcome    -> resume  -> what to send on a new stream, so that nothing is lost and nothing happens twice
+    Failure    -> give_up -> one end for every run, one error for every request
+
+Everything on its way can be rebuilt from here, so a stream that breaks is simply thrown away.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+
+from kernel_proxy.errors import from_failure
+from kernel_proxy.parcels import Parcel
+from kernel_proxy.runs import RunStream
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.frames import Whole
+
+Reply = Whole[pb.FromWorker]
+
+
+class Exchange:
+    """The open requests and live runs of one session.
+
+    Args:
+        on_notice: Called with each notice, by the reader thread.
+
+    Attributes:
+        lock: Held while something is registered and sent, so that a new stream takes over in between.
+            Its holder can take it again: a signal handler may interrupt a run that is just being sent.
+    """
+
+    def __init__(self, on_notice: Callable[[pb.Notice], None]) -> None:
+        self.lock = threading.RLock()
+        self.alive: set[str] = set()
+        self.lost: pb.Failure | None = None
+        self._on_notice = on_notice
+        self._ids = itertools.count(1)
+        self._runs: dict[str, list[RunStream]] = {}
+        self._refusable: dict[int, RunStream] = {}
+        self._requests: dict[int, tuple[Parcel, Future[Reply]]] = {}
+
+    def number(self, message: pb.ToWorker) -> pb.ToWorker:
+        """Give a message its request id."""
+        message.request_id = next(self._ids)
+        return message
+
+    def expect(self, parcel: Parcel) -> Future[Reply]:
+        """Register a request, whose reply the future will hold."""
+        future: Future[Reply] = Future()
+        self._requests[parcel.message.request_id] = parcel, future
+        return future
+
+    def forget(self, parcel: Parcel) -> None:
+        """Stop waiting for a reply; when it comes, it is dropped."""
+        self._requests.pop(parcel.message.request_id, None)
+
+    def watch(self, run: RunStream) -> None:
+        """Register a run whose events are to be passed on."""
+        self._runs.setdefault(run.run_id, []).append(run)
+        self._refusable[run.parcel.message.request_id] = run
+
+    def live(self, run_id: str) -> list[RunStream]:
+        """Return the streams of a run that has not ended."""
+        return list(self._runs.get(run_id, ()))
+
+    @property
+    def live_ids(self) -> list[str]:
+        """The runs that have not ended."""
+        return list(self._runs)
+
+    def take(self, whole: Reply) -> Iterable[Parcel]:
+        """Pass a message on to whoever waits for it.
+
+        Returns:
+            What must be asked for because it is missing.
+        """
+        body = whole.message.WhichOneof("body")
+        if body == "event":
+            return self._event(whole)
+        if body == "notice":
+            self._on_notice(whole.message.notice)
+        elif body is not None:
+            self._reply(whole)
+        return ()
+
+    def resume(self, known: Mapping[str, str], memory_kept: bool) -> list[Parcel]:
+        """Return what a new stream must carry first.
+
+        Args:
+            known: Runs that the worker has, with their states.
+            memory_kept: Whether the session's memory is still that of the stream before.
+        """
+        parcels = [parcel for parcel, _ in self._requests.values()]
+        for parcel in parcels:
+            parcel.rewind()
+        for run in [run for runs in list(self._runs.values()) for run in runs]:
+            parcels += self._resumed(run, known.get(run.run_id), memory_kept)
+        return parcels
+
+    def finish(self, run: RunStream, end: pb.End) -> None:
+        """End a run from this side."""
+        run.finish(end, time.time())
+        self._unwatch(run)
+
+    def give_up(self, failure: pb.Failure, status: str = "died") -> None:
+        """End every run and every request; new ones are refused from now on."""
+        with self.lock:
+            self.lost = failure
+            requests, self._requests = self._requests, {}
+            runs = [run for runs in self._runs.values() for run in runs]
+        for run in runs:
+            self.finish(run, pb.End(status=status, problem=problem_of(failure)))
+        for _, future in requests.values():
+            future.set_exception(from_failure(failure))
+
+    def _event(self, whole: Reply) -> list[Parcel]:
+        event = whole.message.event
+        end = event.end if event.WhichOneof("body") == "end" else None
+        missing = []
+        for run in self.live(event.run_id):
+            if run.feed(event, whole.bundle):
+                missing.append(self._follow(run))
+            if run.over:
+                self._unwatch(run)
+        if end is not None:
+            self.alive = set(end.alive)
+        return missing
+
+    def _reply(self, whole: Reply) -> None:
+        message = whole.message
+        failed = from_failure(message.failure) if message.WhichOneof("body") == "failure" else None
+        run = self._refusable.get(message.request_id)
+        if run is not None and failed is not None:
+            self._refused(run, message.failure)
+        _, future = self._requests.pop(message.request_id, (None, None))
+        if future is not None and failed is not None:
+            future.set_exception(failed)
+        elif future is not None:
+            future.set_result(whole)
+
+    def _refused(self, run: RunStream, failure: pb.Failure) -> None:
+        if run.arrived_seq:  # it had begun, so it is owed an end
+            self.finish(run, pb.End(status="died", problem=problem_of(failure)))
+        else:
+            run.refuse(from_failure(failure))
+            self._unwatch(run)
+
+    def _resumed(self, run: RunStream, state: str | None, memory_kept: bool) -> list[Parcel]:
+        untold = [Parcel(pb.ToWorker(interrupt=run.interrupt))] if run.interrupt is not None else []
+        # A queued run may wait for values that went down with the stream; the worker takes the second copy then.
+        missing = memory_kept if state is None else state == "queued" and run.parcel.bundle is not None
+        if missing and run.arrived_seq == 0 and run.parcel.message.HasField("run"):
+            run.parcel.rewind()
+            return [run.parcel, *untold]
+        if state is not None:
+            return [self._follow(run), *untold]
+        self.finish(run, pb.End(status="died", problem=problem_of(_forgotten(run.run_id, memory_kept))))
+        return []
+
+    def _follow(self, run: RunStream) -> Parcel:
+        run.following = True
+        message = self.number(pb.ToWorker(follow=pb.Follow(run_id=run.run_id, after_seq=run.arrived_seq)))
+        self._refusable[message.request_id] = run
+        return Parcel(message)
+
+    def _unwatch(self, run: RunStream) -> None:
+        with self.lock:
+            self._refusable = {key: other for key, other in self._refusable.items() if other is not run}
+            left = [other for other in self._runs.get(run.run_id, ()) if other is not run]
+            self._runs[run.run_id] = left
+            if not left:
+                del self._runs[run.run_id]
+
+
+def problem_of(failure: pb.Failure) -> pb.Problem:
+    """Return a failure as the problem of an end."""
+    name = type(from_failure(failure)).__name__
+    return pb.Problem(
+        code=failure.code,
+        type_name=name,
+        module="kernel_proxy.errors",
+        message=failure.message,
+        hint=failure.hint,
+    )
+
+
+def _forgotten(run_id: str, memory_kept: bool) -> pb.Failure:
+    what = "no longer has the run" if memory_kept else "lost its memory, and the run with it"
+    hint = "rerun from the cell that makes the variables you need"
+    return pb.Failure(code="session-lost", message=f"the worker {what} {run_id}", hint=hint)

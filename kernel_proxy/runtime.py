@@ -1,0 +1,283 @@
+r"""The runtime as one object: found or started, compared in versions, and asked for sessions.
+
+    Settings -> connect -> Runtime -> open -> Session
+                  |            \-> describe, release, stop
+                  +- url: HTTP says where gRPC is
+                  +- no url: the embedded gateway, found or started
+
+A gateway that dies is found or started again when it is next needed; sessions do without it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from kernel_proxy import embedded
+from kernel_proxy.channel import Address, Door, Frames, is_away
+from kernel_proxy.discovery import Found, discover
+from kernel_proxy.errors import RuntimeDefect, RuntimeUnavailable, VersionMismatch, WarmcellError
+from kernel_proxy.session import Session
+from kernel_proxy.settings import Settings, load_settings
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire import versions
+from remote_runtime.wire.methods import GATEWAY_SERVICE, SESSION, SESSION_TOKEN, WORKER_SERVICE
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+
+def connect(settings: Settings | None = None, say: Say | None = None, *, start: bool = True) -> Runtime:
+    """Reach the runtime that the settings name; the embedded one is started if need be.
+
+    Args:
+        settings: Where it is; None reads the environment and the files.
+        say: Told in a sentence what takes time.
+        start: Whether the embedded runtime may be started.
+
+    Raises:
+        RuntimeUnavailable: It cannot be reached or started.
+        Unauthorized: It does not accept the token.
+        VersionMismatch: This kernel and the runtime cannot exchange values; the message shows a table.
+    """
+    runtime = Runtime(settings or load_settings(), say or (lambda sentence: None), start)
+    runtime.reach()
+    return runtime
+
+
+class Runtime:
+    """A runtime that a kernel is connected to; `connect` makes it.
+
+    Args:
+        settings: Where it is.
+        say: Told in a sentence what takes time.
+        start: Whether the embedded runtime may be started.
+
+    Attributes:
+        version_notice: Versions that differ and may matter, as a table; None when there are none.
+        http: The gateway's HTTP address.
+    """
+
+    def __init__(self, settings: Settings, say: Say, start: bool = True) -> None:
+        self.settings = settings
+        self.version_notice: str | None = None
+        self.http = ""
+        self._say, self._start = say, start
+        self._door: Door | None = None
+        self._lock = threading.Lock()
+        self._sessions: list[Session] = []
+
+    def reach(self) -> None:
+        """Find the gateway, starting the embedded one if need be, and compare versions.
+
+        Raises:
+            WarmcellError: As `connect`.
+        """
+        found, token = self._found()
+        door = Door(GATEWAY_SERVICE, found.address, token)
+        info = self._describe(door)
+        self.version_notice = _compared(info.versions)
+        with self._lock:
+            self._door, old = door, self._door
+        self.http = found.http
+        if old is None:
+            atexit.register(self.close)
+        else:
+            old.close()
+
+    def describe(self) -> pb.RuntimeInfo:
+        """Return what the runtime has and holds.
+
+        Raises:
+            WarmcellError: It cannot be reached.
+        """
+        return self._again(self._describe)
+
+    def open(
+        self,
+        target: str,
+        session: str,
+        notebook: str,
+        namespace: dict[str, Any],
+        *,
+        idle_s: float = 0.0,
+        must_exist: bool = False,
+        no_wait: bool = False,
+        on_wait: Callable[[pb.Waiting], None] | None = None,
+    ) -> Session:
+        """Open a session, waiting for its device; interrupting the wait leaves the queue.
+
+        Args:
+            target: What it shall hold; empty means any.
+            session: Its name.
+            notebook: For people: where it is used.
+            namespace: The notebook's names, to which functions that come back are bound.
+            idle_s: Seconds without a run after which it is released; 0 means only when somebody waits.
+            must_exist: Attach to a running session only.
+            no_wait: Fail rather than wait for a held device.
+            on_wait: Called with each `pb.Waiting`.
+
+        Raises:
+            TargetUnavailable: The runtime has no such device.
+            TargetBusy: It is held, and `no_wait` was asked for.
+            NotFound: `must_exist` was asked for, and there is no such session.
+            WarmcellError: The runtime cannot be reached, or refuses.
+        """
+        request = pb.OpenRequest(
+            versions=versions.here(),
+            target=target,
+            session=session,
+            notebook=notebook,
+            idle_s=idle_s,
+            no_wait=no_wait,
+            must_exist=must_exist,
+        )
+        granted = self._again(lambda door: _granted(door.updates("Open", request), on_wait))
+        opened = Session(session, target, granted, WorkerLine(self, granted), namespace)
+        opened.attach()
+        self._sessions = [*(s for s in self._sessions if s.lost is None), opened]
+        return opened
+
+    def release(self, session: str, force: bool = False) -> pb.ReleaseReply:
+        """Give a session back; its variables are lost.
+
+        Args:
+            session: Name or id.
+            force: Even while it runs a cell.
+
+        Raises:
+            NotFound: There is no such session.
+            TargetBusy: It runs a cell, and `force` is not given.
+        """
+        return self._again(lambda door: door.call("Release", pb.ReleaseRequest(session=session, force=force)))
+
+    def stop(self, force: bool = False) -> pb.StopReply:
+        """Stop the runtime with all its sessions.
+
+        Raises:
+            TargetBusy: A cell runs, and `force` is not given.
+            RuntimeUnavailable: It cannot be reached.
+        """
+        return self._gateway().call("Stop", pb.StopRequest(force=force))
+
+    def exit_reason(self, session_id: str, incarnation: int) -> pb.ExitReply | None:
+        """Ask whether a session's worker is gone; None when the gateway cannot be asked. Starts nothing."""
+        try:
+            return self._gateway().call(
+                "Exit", pb.ExitRequest(session_id=session_id, incarnation=incarnation), 5.0
+            )
+        except WarmcellError:
+            return None
+
+    def relay(self, outgoing: Iterable[bytes], session_id: str, token: str) -> Frames:
+        """Open a stream to a session's worker through the gateway."""
+        return self._gateway().frames("Relay", outgoing, {SESSION: session_id, SESSION_TOKEN: token})
+
+    def close(self) -> None:
+        """Detach from every session and the gateway; everything lives on at the runtime."""
+        for session in self._sessions:
+            session.close()
+        self._sessions = []
+        if self._door is not None:
+            self._door.close()
+        atexit.unregister(self.close)
+
+    def _describe(self, door: Door) -> pb.RuntimeInfo:
+        return door.call("Describe", pb.DescribeRequest(versions=versions.here()), self.settings.answer_s)
+
+    def _found(self) -> tuple[Found, str]:
+        settings = self.settings
+        if not settings.embedded:
+            return discover(settings), settings.token
+        gateway = embedded.find(settings.home)
+        if gateway is None and not self._start:
+            raise RuntimeUnavailable(f"no runtime runs on {settings.home}", "start it with `warmcell up`")
+        if gateway is None:
+            self._say("starting the embedded runtime")
+            gateway, _ = embedded.start(embedded.launch_of(settings))
+        target = f"unix:{gateway.unix}" if gateway.unix and os.path.exists(gateway.unix) else gateway.grpc
+        return Found(Address(target), gateway.http), gateway.token
+
+    def _gateway(self) -> Door:
+        if self._door is None:
+            raise RuntimeDefect("the runtime was used before it was reached", "call `connect`")
+        return self._door
+
+    def _again(self, ask: Callable[[Door], T]) -> T:
+        """Ask the gateway; where it is away, reach it anew and ask once more."""
+        try:
+            return ask(self._gateway())
+        except RuntimeUnavailable as error:
+            if not is_away(error):
+                raise
+            self.reach()
+            return ask(self._gateway())
+
+
+class WorkerLine:
+    """The way to one session's worker: its Unix socket on this machine, else through the gateway.
+
+    Args:
+        runtime: Who can relay.
+        granted: Where the worker is.
+    """
+
+    def __init__(self, runtime: Runtime, granted: pb.Granted) -> None:
+        self._runtime, self._granted = runtime, granted
+        self._door: Door | None = None
+
+    @property
+    def same_host(self) -> bool:
+        """Whether the worker is on this machine."""
+        return bool(self._granted.unix) and self._granted.versions.host == versions.host_id()
+
+    def dial(self, outgoing: Iterable[bytes], attempt: int) -> Frames:
+        """Open a stream; every other attempt goes through the gateway, lest the socket is not ours to use."""
+        self.hang_up()
+        granted = self._granted
+        if self.same_host and attempt % 2 == 0 and os.path.exists(granted.unix):
+            self._door = Door(WORKER_SERVICE, Address(f"unix:{granted.unix}"), granted.token)
+            return self._door.frames("Attach", outgoing)
+        return self._runtime.relay(outgoing, granted.session_id, granted.token)
+
+    def exit_reason(self) -> pb.ExitReply | None:
+        """Ask the gateway whether the worker is gone; None when it cannot be asked."""
+        return self._runtime.exit_reason(self._granted.session_id, self._granted.incarnation)
+
+    def hang_up(self) -> None:
+        """Close the direct connection, if there is one."""
+        if self._door is not None:
+            self._door.close()
+            self._door = None
+
+
+def _granted(updates: Iterator[pb.OpenUpdate], on_wait: Callable[[pb.Waiting], None] | None) -> pb.Granted:
+    try:
+        for update in updates:
+            if update.HasField("granted"):
+                return update.granted
+            if on_wait is not None:
+                on_wait(update.waiting)
+    finally:
+        updates.close()
+    raise RuntimeDefect("the gateway ended its answer without granting a session", "see `warmcell logs`")
+
+
+def _compared(theirs: pb.Versions) -> str | None:
+    """Compare the runtime's versions with ours.
+
+    Raises:
+        VersionMismatch: Values cannot be exchanged.
+    """
+    ours = versions.here()
+    blocking = versions.blocking(ours, theirs)
+    if blocking:
+        table = versions.table(ours, theirs, blocking)
+        raise VersionMismatch(
+            f"{' and '.join(blocking)} differ between this kernel and the runtime\n{table}",
+            "use a kernel and a runtime with the same versions of these",
+        )
+    differing = versions.differing(ours, theirs)
+    return versions.table(ours, theirs, differing) if differing else None

@@ -1,0 +1,249 @@
+"""A session: the remote namespace of one notebook and target, as calls.
+
+    run, follow -> RunStream     (events, ending in one end)
+    fetch, put, vars, ... -> one request, one reply
+
+All calls travel on one stream (`stream.py`). Each may be interrupted by Ctrl-C and leaves the session usable.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+from kernel_proxy.errors import NotFound, RunTimeout, RuntimeUnavailable, from_failure
+from kernel_proxy.exchange import Exchange, Reply
+from kernel_proxy.parcels import Parcel, Stage
+from kernel_proxy.runs import RunStream
+from kernel_proxy.stream import Attachment, Line
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire import payload, versions
+from remote_runtime.wire.bundle import Bundle
+
+__all__ = ["RunStream", "Session"]
+
+STATUS_OF: dict[str, str] = {"user": "interrupted", "cancelled": "cancelled", "timeout": "timeout"}
+"""Why a run is interrupted -> status of its end, for a run that never reached the worker."""
+
+
+class Session:
+    """An open session.
+
+    Args:
+        name: Its name, by which it is opened again.
+        target: What was asked for.
+        granted: What the gateway granted.
+        line: How its worker is reached.
+        namespace: The notebook's names, to which functions that come back are bound.
+
+    Attributes:
+        session_id: Its id at the gateway.
+        devices: What it holds.
+        fresh: Whether its namespace was empty when it was opened.
+        on_notice: Called with each `pb.Notice` about the session, by the reader thread.
+    """
+
+    def __init__(
+        self, name: str, target: str, granted: pb.Granted, line: Line, namespace: dict[str, Any]
+    ) -> None:
+        self.name, self.target, self.namespace = name, target, namespace
+        self.session_id, self.fresh, self.wait_s = granted.session_id, granted.fresh, granted.wait_s
+        self.devices: list[pb.Device] = list(granted.devices)
+        self.on_notice: Callable[[pb.Notice], None] = lambda notice: None
+        self._pid = os.getpid()
+        self._exchange = Exchange(lambda notice: self.on_notice(notice))
+        hello = pb.Hello(
+            versions=versions.here(),
+            token=granted.token,
+            session_id=granted.session_id,
+            incarnation=granted.incarnation,
+            client=uuid.uuid4().hex,
+        )
+        self._attachment = Attachment(self._exchange, line, hello)
+
+    @property
+    def alive(self) -> set[str]:
+        """Names that the session holds, as of the last end."""
+        return self._exchange.alive
+
+    @property
+    def incarnation(self) -> int:
+        """A number that changes when the session's memory was lost."""
+        return self._attachment.welcome.incarnation
+
+    @property
+    def lost(self) -> pb.Failure | None:
+        """Why the session can no longer be used; None while it can."""
+        return self._exchange.lost
+
+    @property
+    def versions(self) -> pb.Versions:
+        """The worker's versions."""
+        return self._attachment.welcome.versions
+
+    @property
+    def live_runs(self) -> list[str]:
+        """Ids of the runs this kernel started or follows that have not ended."""
+        return self._exchange.live_ids
+
+    def attach(self) -> None:
+        """Connect to the worker.
+
+        Raises:
+            WarmcellError: The worker is gone, refuses, or differs in version.
+        """
+        self._attachment.open(self.name)
+
+    def run(self, run: pb.Run, bundle: Bundle | None = None) -> RunStream:
+        """Start a run.
+
+        Args:
+            run: What to run; an empty run_id is filled in.
+            bundle: Captured values.
+
+        Raises:
+            WarmcellError: The session is lost.
+        """
+        run.run_id = run.run_id or uuid.uuid4().hex[:12]
+        return self._watched(run.run_id, pb.ToWorker(run=run), bundle, 0)
+
+    def follow(self, run_id: str, after_seq: int = 0) -> RunStream:
+        """Replay the events of a run that came after one, then go on with it.
+
+        Raises:
+            WarmcellError: The session is lost. An unknown run raises when the stream is read.
+        """
+        message = pb.ToWorker(follow=pb.Follow(run_id=run_id, after_seq=after_seq))
+        return self._watched(run_id, message, None, after_seq)
+
+    def interrupt(self, run_id: str, *, kill: bool = False, why: str = "user") -> None:
+        """Interrupt a run; it ends by itself soon after. Safe to call from a signal handler.
+
+        Args:
+            run_id: The run.
+            kill: Whether to kill at once; otherwise the worker does so after a grace time.
+            why: "user", "cancelled" or "timeout".
+        """
+        self._own()
+        message = pb.Interrupt(run_id=run_id, kill=kill, why=why)
+        for run in self._exchange.live(run_id):
+            if (
+                run.parcel.stage is not Stage.SENT
+                and run.parcel.message.HasField("run")
+                and run.parcel.abandon()
+            ):
+                self._exchange.finish(run, _never_ran(why))
+                return
+            run.interrupt = message
+        self._attachment.hurry(pb.ToWorker(interrupt=message))
+
+    def fetch(self, name: str = "", token: str = "", timeout_s: float | None = None) -> Any:
+        """Return a copy of a remote value.
+
+        Args:
+            name: Its remote name.
+            token: A handle's token, instead of a name.
+            timeout_s: Longest wait; None waits as long as the session is busy.
+
+        Raises:
+            NotFound: There is no such name or handle.
+            TransferError: It cannot be copied.
+        """
+        reply = self._ask(pb.ToWorker(fetch=pb.Fetch(name=name, token=token)), timeout_s=timeout_s)
+        return self._unpacked(reply, name or token)
+
+    def put(self, packed: payload.Packed) -> None:
+        """Bind packed values in the session."""
+        self._ask(pb.ToWorker(put=pb.Put()), packed.bundle)
+
+    def remove(self, names: Iterable[str]) -> pb.Removed:
+        """Delete names in the session."""
+        return self._ask(pb.ToWorker(remove=pb.Remove(names=names))).message.removed
+
+    def vars(self) -> list[pb.Held]:
+        """List what the session holds."""
+        return list(self._ask(pb.ToWorker(list_vars=pb.ListVars())).message.vars.vars)
+
+    def free(self) -> pb.Removed:
+        """Give up memory that nothing refers to."""
+        return self._ask(pb.ToWorker(free=pb.Free())).message.removed
+
+    def runs(self) -> list[pb.RunInfo]:
+        """List the runs that the worker remembers."""
+        return list(self._ask(pb.ToWorker(list_runs=pb.ListRuns())).message.runs.runs)
+
+    def environment(self) -> pb.EnvironmentInfo:
+        """Describe the worker's Python and packages."""
+        return self._ask(pb.ToWorker(environment=pb.Environment())).message.environment
+
+    def drop(self, tokens: Iterable[str]) -> None:
+        """Let go of handles. Never fails: a lost session holds nothing any more, a forked child never did."""
+        if os.getpid() == self._pid and self.lost is None:
+            self._attachment.send(Parcel(pb.ToWorker(drop=pb.Drop(tokens=tokens))))
+
+    def close(self) -> None:
+        """Detach; the session and its runs live on at the runtime."""
+        if os.getpid() == self._pid:
+            self._attachment.close()
+
+    def _watched(self, run_id: str, message: pb.ToWorker, bundle: Bundle | None, after_seq: int) -> RunStream:
+        self._own()
+        exchange = self._exchange
+        with exchange.lock:
+            parcel = Parcel(exchange.number(message), bundle)
+            run = RunStream(run_id, parcel, self._acknowledge, after_seq)
+            run.following = message.HasField("follow")
+            exchange.watch(run)
+            self._attachment.send(parcel)
+        return run
+
+    def _acknowledge(self, message: pb.ToWorker) -> None:
+        if os.getpid() == self._pid:
+            self._attachment.send(Parcel(message))
+
+    def _ask(
+        self, message: pb.ToWorker, bundle: Bundle | None = None, timeout_s: float | None = None
+    ) -> Reply:
+        self._own()
+        with self._exchange.lock:
+            parcel = Parcel(self._exchange.number(message), bundle)
+            future = self._exchange.expect(parcel)
+            self._attachment.send(parcel)
+        try:
+            return future.result(timeout_s)
+        except FutureTimeout:
+            what = message.WhichOneof("body")
+            raise RunTimeout(
+                f"session {self.name} did not answer `{what}` within {timeout_s:g} s",
+                "it answers when its running cell has ended",
+            ) from None
+        except KeyboardInterrupt:
+            if not parcel.abandon():
+                self._attachment.hurry(pb.ToWorker(interrupt=pb.Interrupt(why="user")))  # no run: this request
+            raise
+        finally:
+            self._exchange.forget(parcel)
+
+    def _unpacked(self, reply: Reply, name: str) -> Any:
+        if reply.bundle is None:
+            raise NotFound(f"session {self.name} sent no value for {name}", "see `%gpu vars`")
+        return next(iter(payload.unpack(reply.bundle, self.namespace).values()))
+
+    def _own(self) -> None:
+        if os.getpid() != self._pid:
+            raise RuntimeUnavailable(
+                f"session {self.name} belongs to process {self._pid}; this process was forked from it",
+                "use the session in the process that opened it",
+            )
+        if self.lost is not None:
+            raise from_failure(self.lost)
+
+
+def _never_ran(why: str) -> pb.End:
+    problem = pb.Problem(
+        type_name="KeyboardInterrupt", module="builtins", message="interrupted before it was sent"
+    )
+    return pb.End(status=STATUS_OF.get(why, "interrupted"), problem=problem)

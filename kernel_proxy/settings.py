@@ -1,0 +1,178 @@
+"""The client's settings: where the runtime is and what a session asks of it.
+
+    arguments > environment > files > defaults -> Settings
+
+One precedence, applied in `load_settings` and nowhere else. Files, nearest first: `warmcell.toml` in the
+working directory, `[tool.warmcell]` of its `pyproject.toml`, `warmcell.toml` in the state directory. A file's
+`url` decides where a notebook's values go, so files are read from these three places, never from parents.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kernel_proxy.errors import SettingsError
+
+ENVIRONMENT: Mapping[str, str] = {
+    "url": "WARMCELL_URL",
+    "token": "WARMCELL_TOKEN",
+    "home": "WARMCELL_HOME",
+    "simulate": "WARMCELL_SIMULATE",
+    "target": "WARMCELL_TARGET",
+    "session": "WARMCELL_SESSION",
+    "idle_s": "WARMCELL_IDLE_S",
+    "ca_file": "WARMCELL_CA_FILE",
+    "imports": "WARMCELL_IMPORTS",
+    "answer_s": "WARMCELL_ANSWER_S",
+}
+"""Setting -> the environment variable that sets it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a client needs to know before it connects.
+
+    Args:
+        url: The runtime's `http(s)://` address; empty means the embedded runtime of this machine.
+        token: Bearer token of `url`; the embedded runtime keeps its own in a file.
+        home: State directory of the embedded runtime.
+        simulate: Devices that the embedded runtime declares for trial when it starts, as `A100:2`.
+        target: Target of a cell that names none; empty means any.
+        session: Session of a cell that names none; empty means one per notebook and target.
+        idle_s: Seconds without a run after which a session is released; 0 means only when somebody waits.
+        ca_file: PEM bundle to check an `https://` runtime by; empty means SSL_CERT_FILE, or the system's.
+        imports: Modules that warm workers of the embedded runtime have imported, where installed.
+        idle_exit_s: Seconds without any session after which the embedded runtime ends itself; 0 means never.
+        start_s: Seconds that the embedded runtime may take to start.
+        answer_s: Seconds that a gateway may take to answer a question.
+    """
+
+    url: str = ""
+    token: str = field(default="", repr=False)
+    home: Path = field(default_factory=lambda: Path.home() / ".warmcell")
+    simulate: str = ""
+    target: str = ""
+    session: str = ""
+    idle_s: float = 0.0
+    ca_file: str = ""
+    imports: str = "numpy,pandas,torch"
+    idle_exit_s: float = 900.0
+    start_s: float = 60.0
+    answer_s: float = 15.0
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the runtime is the one on this machine that starts by itself."""
+        return not self.url
+
+
+def load_settings(
+    arguments: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    files: Sequence[Path] | None = None,
+) -> Settings:
+    """Return the settings that hold, by the one precedence: argument > environment > file > default.
+
+    Args:
+        arguments: Settings given by the caller; None and absent values are not given.
+        environment: Replaces `os.environ`.
+        files: Replaces the three files, nearest first.
+
+    Raises:
+        SettingsError: A file cannot be read, or a setting is unknown or of the wrong kind.
+    """
+    environment = os.environ if environment is None else environment
+    given = {name: value for name, value in (arguments or {}).items() if value is not None}
+    spoken = {name: environment[key] for name, key in ENVIRONMENT.items() if environment.get(key)}
+    home = _home({**spoken, **given}.get("home"))
+    written: dict[str, Any] = {}
+    for file in reversed(_files(home) if files is None else files):
+        written |= _checked(_read(file), str(file))
+    layers = written | _checked(spoken, "the environment") | _checked(given, "the arguments")
+    return Settings(**{**layers, "home": _home(layers.get("home", home))})
+
+
+def _files(home: Path) -> list[Path]:
+    here = Path.cwd()
+    return [here / "warmcell.toml", here / "pyproject.toml", home / "warmcell.toml"]
+
+
+def _home(value: str | Path | None) -> Path:
+    return Path(value).expanduser().absolute() if value else Path.home() / ".warmcell"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"the settings file {file} cannot be read: {error}", "make it readable, or remove it"
+        ) from error
+    whole = file.name == "warmcell.toml"
+    if not whole and "[tool.warmcell" not in text:
+        return {}
+    content = _parse(text, file)
+    return content if whole else content.get("tool", {}).get("warmcell", {})
+
+
+def _parse(text: str, file: Path) -> dict[str, Any]:
+    loads = _toml_loads(file)
+    try:
+        return loads(text)
+    except ValueError as error:
+        raise SettingsError(f"the settings file {file} is not TOML: {error}", "correct that line") from error
+
+
+def _toml_loads(file: Path) -> Callable[[str], dict[str, Any]]:
+    for module in ("tomllib", "tomli"):  # Python 3.10 has no tomllib
+        try:
+            return importlib.import_module(module).loads
+        except ModuleNotFoundError:
+            continue
+    raise SettingsError(
+        f"the settings file {file} cannot be read: this Python has no TOML reader",
+        "install tomli, use Python 3.11 or later, or set WARMCELL_URL and WARMCELL_TOKEN instead",
+    )
+
+
+_KINDS: Mapping[str, Callable[[Any], Any]] = {
+    f.name: float if f.name.endswith("_s") else _home if f.name == "home" else str for f in fields(Settings)
+}
+
+
+def _checked(layer: Mapping[str, Any], where: str) -> dict[str, Any]:
+    return {name: _value(name, value, where) for name, value in layer.items()}
+
+
+def _value(name: str, value: Any, where: str) -> Any:
+    if name not in _KINDS:
+        near = difflib.get_close_matches(name, _KINDS, n=1)
+        known = f"did you mean `{near[0]}`?" if near else f"the settings are {', '.join(sorted(_KINDS))}"
+        raise SettingsError(f"{where} has a setting `{name}`, which does not exist", known)
+    kind = _KINDS[name]
+    if kind is float and not _is_duration(value):
+        raise SettingsError(
+            f"{where} sets `{name}` to {value!r}, which is not a number of seconds", "write a number, as 600"
+        )
+    if kind is not float and not isinstance(value, (str, Path)):
+        raise SettingsError(f"{where} sets `{name}` to {value!r}, which is not text", "put it in quotes")
+    if name == "url" and value and not str(value).startswith(("http://", "https://")):
+        raise SettingsError(
+            f"{where} sets `url` to {value!r}", "a runtime's address starts with http:// or https://"
+        )
+    return kind(value)
+
+
+def _is_duration(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and 0 <= float(value) < float("inf")
+    except (TypeError, ValueError):
+        return False

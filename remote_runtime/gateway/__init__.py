@@ -1,0 +1,1 @@
+"""The gateway: the control plane, the one address that a client knows."""

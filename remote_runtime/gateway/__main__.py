@@ -1,0 +1,64 @@
+"""The gateway as a process: `python -m remote_runtime.gateway --state DIR --runtime-dir DIR`.
+
+The zygote is started first, so that its heavy imports run while this process does its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from remote_runtime import engines
+from remote_runtime.engines.base import EngineSettings
+from remote_runtime.engines.records import private_directory
+from remote_runtime.gateway.config import Config, parse
+from remote_runtime.gateway.records import ALREADY_SERVED, StateDirectory
+from remote_runtime.wire.failures import Failed
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a gateway.
+
+    Args:
+        arguments: The command line's words.
+
+    Returns:
+        The exit code: 0 after an orderly end, 3 when another gateway serves the state directory, else 1.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname).1s %(name)s: %(message)s", level=logging.INFO)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        config = parse(arguments)
+        state = StateDirectory(config.state)
+        state.lock()
+    except Failed as failure:
+        print(failure, file=sys.stderr)
+        return ALREADY_SERVED if failure.code == "busy" else 1
+    try:
+        _run(config, state)
+    except (Failed, OSError) as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(config: Config, state: StateDirectory) -> None:
+    private_directory(config.runtime)
+    engine = engines.load(
+        config.engine, EngineSettings(config.state, config.runtime, config.imports, config.simulate)
+    )
+    engine.prepare()
+    # Read once, when gRPC is loaded: its own lines are noise, and starting a zygote must not stop its world.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    # Imported now and not above: the zygote works meanwhile.
+    from remote_runtime.gateway.serving import serve
+
+    asyncio.run(serve(config, state, engine))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

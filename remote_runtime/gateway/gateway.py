@@ -1,0 +1,192 @@
+"""The gateway's verbs: check, ask the pool, hand out a worker's address, forward. It never unpickles.
+
+    Open     -> Opener (queue, warm worker, claim) -> where the worker is
+    Relay    -> frames of the worker's stream, unopened
+    Describe, Release, Stop, Exit -> Sessions
+
+The faces (`grpc_face`, `http_face`) turn these methods into calls. A refusal is a `Failed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from remote_runtime.engines.base import Engine, Exit
+from remote_runtime.gateway.care import Care
+from remote_runtime.gateway.config import Config
+from remote_runtime.gateway.opening import Opener
+from remote_runtime.gateway.records import StateDirectory
+from remote_runtime.gateway.relay import Keepers, Peer
+from remote_runtime.gateway.sessions import Sessions, active_runs, wire_device
+from remote_runtime.pool.pool import Pool, PoolSettings
+from remote_runtime.pool.queue import Queue
+from remote_runtime.pool.slots import Slot
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire import versions
+from remote_runtime.wire.failures import Failed
+
+
+class Gateway:
+    """The control plane of one runtime.
+
+    Args:
+        config: How it runs.
+        state: Its files, locked already.
+        engine: Starts workers.
+        keepers: The way to the workers that it started.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        state: StateDirectory,
+        engine: Engine,
+        keepers: Keepers,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config, self._engine = config, engine
+        self.where: Mapping[str, str] = {}
+        room_count = config.max_workers + config.min_warm
+        self._pool = Pool(engine, PoolSettings(config.min_warm, room_count), self._gone)
+        self._keepers = keepers
+        self._queue = Queue(config.max_workers)
+        self._sessions = Sessions(config, state, self._pool, self._keepers, clock)
+        self.care = Care(config, engine, self._queue, self._sessions, clock)
+        self._opener = Opener(self._pool, self._queue, self._sessions, self.care, clock)
+
+    @property
+    def finished(self) -> asyncio.Event:
+        """Set when the gateway has nothing more to do."""
+        return self.care.finished
+
+    def call(self) -> AbstractContextManager[None]:
+        """Count a client's call for as long as it takes, so that the gateway does not end under it."""
+        return self.care.call()
+
+    async def start(self) -> None:
+        """Adopt what an earlier gateway left, and begin to keep workers warm and leases renewed."""
+        await self.care.refresh()
+        await self._sessions.adopt(await self._pool.adopt())
+        for session in self._sessions.by_id.values():
+            record = session.record
+            self._queue.hold(record.session_id, record.name, [device.id for device in record.devices])
+        self._pool.start()
+        self.care.spawn(self.care.run())
+
+    async def close(self) -> None:
+        """End every worker that nobody holds, and the zygote where none is left; sessions live on."""
+        self.care.close()
+        await self._pool.drain()
+        if not self._pool.slots:
+            await self._engine.retire()
+        await self._pool.close()
+        await self._engine.close()
+        await self._keepers.close()
+
+    async def describe(self, request: pb.DescribeRequest) -> pb.RuntimeInfo:
+        """Tell what this runtime is, what it has, and who holds it, read at once."""
+        await self.care.refresh()
+        await self._sessions.renew()
+        return pb.RuntimeInfo(
+            versions=versions.here(), engine=self._engine.describe().engine, devices=self._wire_devices(),
+            http=self.where.get("http", ""), grpc=self.where.get("grpc", ""), unix=self.where.get("unix", ""),
+            pid=os.getpid(), idle_exit_s=self.config.idle_exit_s, sessions=self._sessions.infos(),
+        )  # fmt: skip
+
+    def _wire_devices(self) -> list[pb.Device]:
+        held = {i: lease.name for lease in self._queue.leases.values() for i in lease.device_ids}
+        return [wire_device(device, held.get(device.id, "")) for device in self.care.devices]
+
+    def open(self, request: pb.OpenRequest) -> AsyncIterator[pb.OpenUpdate]:
+        """Open a session by name, or return the one that has it: updates while waiting, then the grant.
+
+        Raises:
+            Failed: The target cannot be read or met, is held and the client does not wait, or versions
+                differ.
+        """
+        return self._opener.open(request)
+
+    async def release(self, request: pb.ReleaseRequest) -> pb.ReleaseReply:
+        """End a session.
+
+        Raises:
+            Failed: There is none of that name or id, or it runs something and `force` is not given.
+        """
+        session = self._sessions.find(request.session)
+        if session is None:
+            raise Failed("not-found", f"there is no session {request.session}", "see `%gpu ps`")
+        await self._sessions.alive(session)
+        info = self._sessions.info(session)
+        _refuse_active([info], request.force, "release it with force, or wait for the run")
+        await self._sessions.release(session, "stopped", "it was released on request")
+        return pb.ReleaseReply(lost_names=info.names, stopped_runs=active_runs(info))
+
+    async def stop(self, request: pb.StopRequest) -> pb.StopReply:
+        """End every session and then the gateway.
+
+        Raises:
+            Failed: A run is active and `force` is not given.
+        """
+        await self._sessions.renew()
+        stopped = self._sessions.infos()
+        _refuse_active(stopped, request.force, "stop it with force, or wait for the runs")
+        all_of_them = list(self._sessions.by_id.values())
+        await asyncio.gather(
+            *(self._sessions.release(s, "stopped", "the runtime was stopped") for s in all_of_them)
+        )
+        self.finished.set()
+        return pb.StopReply(stopped=stopped)
+
+    async def exit(self, request: pb.ExitRequest) -> pb.ExitReply:
+        """Tell whether a session's worker is gone and why, once that is known."""
+        session = self._sessions.by_id.get(request.session_id)
+        if session is not None and await self._sessions.alive(session):
+            return pb.ExitReply(gone=False)
+        unknown = ("unknown", "this runtime does not know the session")
+        reason, detail = self._sessions.ended.get(request.session_id, unknown)
+        return pb.ExitReply(gone=True, reason=reason, detail=detail)
+
+    async def relay(
+        self, key: tuple[str, str], incoming: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        """Pass a stream's frames between a client and a session's worker, unopened.
+
+        Args:
+            key: Session id and the token that `Granted` gave.
+            incoming: The client's frames.
+            write: Sends one frame to the client.
+
+        Raises:
+            Failed: The session is gone, the token is not its own, or the worker ended the stream.
+        """
+        session_id, token = key
+        session = self._sessions.by_id.get(session_id)
+        expected = session.record.token if session is not None else secrets.token_urlsafe(32)
+        if session is None and session_id in self._sessions.ended:
+            raise Failed("session-lost", f"session {session_id} is gone", "run the cell again")
+        if session is None or not hmac.compare_digest(token.encode(), expected.encode()):
+            raise Failed("unauthorized", "the session or its token is not known", "open the session again")
+        await self._keepers.relay(Peer(session.slot.address, token), incoming, write)
+
+    def _gone(self, slot: Slot, how: Exit) -> None:
+        self.care.spawn(self._keepers.forget(slot.address))
+        session = self._sessions.lost(slot, how)
+        if session is not None:
+            self._queue.give_back(session.record.session_id)
+            self.care.arrange()
+
+
+def _refuse_active(infos: Sequence[pb.SessionInfo], force: bool, hint: str) -> None:
+    active = [(info, run) for info in infos for run in active_runs(info)]
+    if active and not force:
+        named = ", ".join(f"{run.label or run.run_id!r} in session {info.name}" for info, run in active)
+        raise Failed(
+            "busy", f"{len(active)} run{'s are' if len(active) > 1 else ' is'} active: {named}", hint
+        )

@@ -1,0 +1,234 @@
+"""The gateway's gRPC face: methods become handlers, and a `Failed` a status that carries it.
+
+    call --gate (token)--> handler -> Gateway method -> reply        Failed -> STATUS[code] + trailing
+    metadata
+
+Every method needs the token, those that do not exist too; who lacks it learns nothing but that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from remote_runtime.gateway.config import Config
+from remote_runtime.gateway.gateway import Gateway
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.methods import (
+    AUTHORIZATION,
+    CHANNEL_OPTIONS,
+    FAILURE,
+    GATEWAY,
+    GATEWAY_SERVICE,
+    SESSION,
+    SESSION_TOKEN,
+    Method,
+)
+
+_log = logging.getLogger(__name__)
+_Code = grpc.StatusCode
+
+STATUS: Mapping[str, grpc.StatusCode] = {
+    "bad-target": _Code.INVALID_ARGUMENT,
+    "target-unavailable": _Code.FAILED_PRECONDITION,
+    "target-busy": _Code.RESOURCE_EXHAUSTED,
+    "unauthorized": _Code.UNAUTHENTICATED,
+    "version-mismatch": _Code.FAILED_PRECONDITION,
+    "worker-died": _Code.ABORTED,
+    "session-lost": _Code.NOT_FOUND,
+    "unpack": _Code.INVALID_ARGUMENT,
+    "pack": _Code.INVALID_ARGUMENT,
+    "timeout": _Code.DEADLINE_EXCEEDED,
+    "interrupted": _Code.ABORTED,
+    "cancelled": _Code.CANCELLED,
+    "memory": _Code.RESOURCE_EXHAUSTED,
+    "protocol": _Code.INVALID_ARGUMENT,
+    "disk-full": _Code.RESOURCE_EXHAUSTED,
+    "not-found": _Code.NOT_FOUND,
+    "busy": _Code.FAILED_PRECONDITION,
+    "unavailable": _Code.UNAVAILABLE,
+    "internal": _Code.INTERNAL,
+}
+"""Failure code -> gRPC status; every code has one."""
+
+_REFUSAL = Failed(
+    "unauthorized", "the token is missing or wrong", "set WARMCELL_TOKEN to the token of this runtime"
+)
+_OPTIONS = (
+    *CHANNEL_OPTIONS,
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+)
+
+
+class _Gate(grpc.aio.ServerInterceptor):
+    """Lets calls through that show the token."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}".encode()
+
+    async def intercept_service(self, continuation: Callable[..., Awaitable[Any]], details: Any) -> Any:
+        shown = dict(details.invocation_metadata or ()).get(AUTHORIZATION, "")
+        shown_bytes = shown if isinstance(shown, bytes) else shown.encode()
+        if hmac.compare_digest(shown_bytes, self._expected):
+            return await continuation(details)
+        return grpc.stream_stream_rpc_method_handler(_refuse)
+
+
+async def _refuse(_requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+    await _abort(context, _REFUSAL)
+    yield b""  # never reached; it makes this a stream, which needs no request to be read first
+
+
+async def _abort(context: grpc.aio.ServicerContext, failure: Failed) -> None:
+    wire = pb.Failure(code=failure.code, message=failure.message, hint=failure.hint, detail=failure.detail)
+    first_line = failure.message.splitlines()[0]
+    await context.abort(STATUS[failure.code], first_line, ((FAILURE, wire.SerializeToString()),))
+
+
+def _unexpected() -> Failed:
+    """Log the exception being handled under a short id, and return what the client is told."""
+    defect = secrets.token_hex(4)
+    _log.exception("defect %s", defect)
+    return Failed(
+        "internal",
+        f"the gateway failed in a way it does not know (defect {defect})",
+        f"look for {defect} in `warmcell logs`",
+        {"defect": defect},
+    )
+
+
+class _Handlers:
+    """One method per kind of streaming."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def table(self) -> dict[str, grpc.RpcMethodHandler]:
+        return {name: self._handler(name, method) for name, method in GATEWAY.items()}
+
+    def _handler(self, name: str, method: Method) -> grpc.RpcMethodHandler:
+        if method.request is None or method.reply is None:
+            return grpc.stream_stream_rpc_method_handler(self._relay)
+        codec = {
+            "request_deserializer": method.request.FromString,
+            "response_serializer": method.reply.SerializeToString,
+        }
+        verb = getattr(self._gateway, name.lower())
+        if method.streams == "reply":
+            return grpc.unary_stream_rpc_method_handler(self._updates(verb), **codec)
+        return grpc.unary_unary_rpc_method_handler(self._reply(verb), **codec)
+
+    def _reply(
+        self, verb: Callable[[Message], Awaitable[Message]]
+    ) -> Callable[..., Awaitable[Message | None]]:
+        async def handle(request: Message, context: grpc.aio.ServicerContext) -> Message | None:
+            with self._gateway.call():
+                try:
+                    return await verb(request)
+                except Failed as failure:
+                    refused = failure
+                except Exception:  # noqa: BLE001 - an unknown defect becomes an answer
+                    refused = _unexpected()
+                await _abort(context, refused)
+                return None
+
+        return handle
+
+    def _updates(
+        self, verb: Callable[[Message], AsyncIterator[Message]]
+    ) -> Callable[..., AsyncIterator[Message]]:
+        async def handle(request: Message, context: grpc.aio.ServicerContext) -> AsyncIterator[Message]:
+            with self._gateway.call():
+                try:
+                    async with aclosing(verb(request)) as updates:
+                        async for update in updates:
+                            yield update
+                    return
+                except Failed as failure:
+                    refused = failure
+                except Exception:  # noqa: BLE001 - an unknown defect becomes an answer
+                    refused = _unexpected()
+                await _abort(context, refused)
+
+        return handle
+
+    async def _relay(self, incoming: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
+        metadata = dict(context.invocation_metadata() or ())
+        key = (str(metadata.get(SESSION, "")), str(metadata.get(SESSION_TOKEN, "")))
+        with self._gateway.call():
+            try:
+                await self._gateway.relay(key, incoming, context.write)
+                return
+            except Failed as failure:
+                refused = failure
+            except asyncio.CancelledError:
+                raise
+            except Exception:  # noqa: BLE001 - an unknown defect becomes an answer
+                refused = _unexpected()
+            await _abort(context, refused)
+
+
+class GrpcFace:
+    """Serves a gateway on TCP and on a Unix socket.
+
+    Args:
+        gateway: What is served.
+        token: What every call must show.
+    """
+
+    def __init__(self, gateway: Gateway, token: str) -> None:
+        self._gateway, self._token = gateway, token
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self, config: Config) -> int:
+        """Listen, and return the TCP port.
+
+        Raises:
+            Failed: code "unavailable", when an address is taken.
+        """
+        server = grpc.aio.server(interceptors=(_Gate(self._token),), options=_OPTIONS)
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(GATEWAY_SERVICE, _Handlers(self._gateway).table()),)
+        )
+        config.unix.unlink(missing_ok=True)
+        address = f"{_bracketed(config.host)}:{config.grpc_port}"
+        try:
+            server.add_insecure_port(f"unix:{config.unix}")
+            port = (
+                server.add_secure_port(address, _credentials(config))
+                if config.tls
+                else server.add_insecure_port(address)
+            )
+        except RuntimeError as error:
+            raise Failed(
+                "unavailable", f"gRPC cannot listen on {address}", "choose another --grpc-port"
+            ) from error
+        await server.start()
+        self._server = server
+        return port
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more calls, and break off after the grace those that go on."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+
+
+def _credentials(config: Config) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(Path(config.tls_key).read_bytes(), Path(config.tls_cert).read_bytes())]
+    )
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

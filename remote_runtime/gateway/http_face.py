@@ -1,0 +1,177 @@
+"""The gateway's HTTP face: where everything is, and how it stands, as JSON.
+
+    GET /healthz      ok, for anybody
+    GET /v1/runtime   versions and addresses: a client that knows this URL finds gRPC here
+    GET /v1/status    devices, sessions, runs
+
+Every route but /healthz needs the token, those that do not exist too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+import socket
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import uvicorn
+from google.protobuf.message import Message
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from remote_runtime.gateway.config import Config
+from remote_runtime.gateway.gateway import Gateway
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.failures import Failed
+
+OPEN = ("/healthz",)
+"""Paths that need no token."""
+
+_WILDCARDS = ("0.0.0.0", "::")
+
+
+def as_json(message: Message) -> dict[str, Any]:
+    """Return a message as plain values; an optional field that is absent is null."""
+    return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
+
+
+def _field(message: Message, field: Any) -> Any:
+    if field.has_presence and not message.HasField(field.name):
+        return None
+    value = getattr(message, field.name)
+    if field.message_type is None:
+        return list(value) if not isinstance(value, (str, int, float, bool)) else value
+    if field.message_type.GetOptions().map_entry:
+        return dict(value)
+    return as_json(value) if isinstance(value, Message) else [as_json(item) for item in value]
+
+
+class _Gate:
+    """Lets requests through that show the token."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app, self._expected = app, f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shown = dict(scope.get("headers", ())).get(b"authorization", b"")
+        if (
+            scope["type"] == "http"
+            and scope["path"] not in OPEN
+            and not hmac.compare_digest(shown, self._expected)
+        ):
+            refusal = JSONResponse({"code": "unauthorized", "message": "the token is missing or wrong"}, 401)
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+class _Routes:
+    """What is answered."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def table(self) -> list[Route]:
+        return [
+            Route("/healthz", self.health),
+            Route("/v1/runtime", self.runtime),
+            Route("/v1/status", self.status),
+        ]
+
+    async def health(self, _request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def runtime(self, request: Request) -> Response:
+        with self._gateway.call():
+            info = as_json(await self._gateway.describe(pb.DescribeRequest()))
+        answer = {
+            key: info[key] for key in ("versions", "engine", "http", "grpc", "unix", "pid", "idle_exit_s")
+        }
+        host = request.url.hostname or ""
+        for key in ("http", "grpc"):
+            answer[key] = _reachable(answer[key], host)
+        return JSONResponse(answer)
+
+    async def status(self, _request: Request) -> Response:
+        with self._gateway.call():
+            info = as_json(await self._gateway.describe(pb.DescribeRequest()))
+        runs = [run for session in info["sessions"] for run in session["runs"]]
+        return JSONResponse(
+            {"pid": os.getpid(), "devices": info["devices"], "sessions": info["sessions"], "runs": runs}
+        )
+
+
+def _reachable(address: str, host: str) -> str:
+    """Return an address with the host by which this client came, where the gateway listens on all of them."""
+    for wildcard in _WILDCARDS:
+        shown = f"[{wildcard}]" if ":" in wildcard else wildcard
+        address = address.replace(f"{shown}:", f"{host}:")
+    return address
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the gateway has its own."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class HttpFace:
+    """Serves a gateway over HTTP.
+
+    Args:
+        gateway: What is served.
+        token: What every request must show.
+    """
+
+    def __init__(self, gateway: Gateway, token: str) -> None:
+        self.routes = _Routes(gateway).table()
+        self._app = _Gate(Starlette(routes=self.routes), token)
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self, config: Config) -> int:
+        """Listen, and return the port.
+
+        Raises:
+            Failed: code "unavailable", when the address is taken.
+        """
+        listening = _listen(config)
+        self._server = _Server(
+            uvicorn.Config(
+                self._app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                server_header=False,
+                ssl_certfile=config.tls_cert or None,
+                ssl_keyfile=config.tls_key or None,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._serving = asyncio.ensure_future(self._server.serve(sockets=[listening]))
+        return listening.getsockname()[1]
+
+    async def stop(self) -> None:
+        """Take no more requests and finish those that go on."""
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+
+
+def _listen(config: Config) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server((config.host.strip("[]"), config.http_port), family=family)
+    except OSError as error:
+        raise Failed(
+            "unavailable",
+            f"HTTP cannot listen on {config.host}:{config.http_port}: {error.strerror}",
+            "choose another --http-port or --host",
+        ) from error

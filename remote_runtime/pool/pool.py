@@ -1,0 +1,253 @@
+"""The pool of workers: some are kept warm, each is handed out once, and replaced in the background.
+
+take() -> warm slot at once, or the next that gets ready      engine.watch() -> steps of the slots -> on_gone
+refill: launch until (warm + starting) covers min_warm and everybody who waits in take()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from remote_runtime.engines.base import Engine, Exit, Phase, WorkerEvent, WorkerSpec
+from remote_runtime.pool.slots import Slot, State, Step
+from remote_runtime.wire.failures import Failed
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """How many workers are kept.
+
+    Args:
+        min_warm: Ready for the next claim.
+        max_workers: Most workers alive at once; whoever waits for one is served first.
+        retry_s: Wait after a failed start, doubled with each failure in a row.
+        stop_grace_s: Between asking a worker to end and killing it.
+    """
+
+    min_warm: int = 1
+    max_workers: int = 8
+    retry_s: float = 0.5
+    stop_grace_s: float = 2.0
+
+
+_RETRY_MOST_S = 30.0
+
+
+class Pool:
+    """Hands out warm workers.
+
+    Args:
+        engine: Starts and stops them.
+        settings: How many.
+        on_gone: Called when a worker has ended that was leased or on its way to be.
+    """
+
+    def __init__(self, engine: Engine, settings: PoolSettings, on_gone: Callable[[Slot, Exit], None]) -> None:
+        self._engine, self._settings, self._on_gone = engine, settings, on_gone
+        self.slots: dict[str, Slot] = {}
+        self._takers: deque[asyncio.Future[Slot]] = deque()
+        self._failures_count = 0
+        self._wake, self._asked = asyncio.Event(), asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._open = True
+
+    async def adopt(self) -> Sequence[Slot]:
+        """Take over the workers that the engine finds; those that are ready count as warm."""
+        for status in await self._engine.list():
+            slot = Slot(status.spec, address=status.address, pid=status.pid)
+            slot.step(Step.LAUNCH)
+            if status.phase is Phase.READY:
+                slot.step(Step.READY)
+            self.slots[slot.worker_id] = slot
+        return list(self.slots.values())
+
+    def start(self) -> None:
+        """Begin to follow the engine and to keep slots warm."""
+        self._tasks = [asyncio.ensure_future(self._follow()), asyncio.ensure_future(self._keep_warm())]
+        self._wake.set()
+
+    def in_state(self, *states: State) -> list[Slot]:
+        """Return the slots in some states, oldest first."""
+        return [slot for slot in self.slots.values() if slot.state in states]
+
+    async def take(self) -> Slot:
+        """Return a slot that is now leased to the caller, waiting for one where none is warm.
+
+        Raises:
+            Failed: The engine could not start one.
+        """
+        warm = self.in_state(State.WARM)
+        if warm:
+            self.lease(warm[0])
+            return warm[0]
+        taker: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        self._takers.append(taker)
+        self._wake.set()
+        self._asked.set()
+        try:
+            return await taker
+        except asyncio.CancelledError:
+            if taker.done() and not taker.cancelled() and taker.exception() is None:
+                self.give_back(taker.result())
+            raise
+        finally:
+            with suppress(ValueError):
+                self._takers.remove(taker)
+
+    def lease(self, slot: Slot) -> None:
+        """Mark a warm slot as held, and have it replaced."""
+        slot.step(Step.CLAIM)
+        self._wake.set()
+
+    def give_back(self, slot: Slot) -> None:
+        """Return a slot whose worker nobody has used."""
+        if slot.state is State.LEASED:
+            slot.step(Step.GIVE_BACK)
+            self._serve()
+
+    async def discard(self, slot: Slot, poisoned: bool = False) -> None:
+        """End a slot's worker; it is used by nobody again.
+
+        Args:
+            slot: Whose.
+            poisoned: It misbehaved and is killed without grace.
+        """
+        if slot.state is State.GONE:
+            return
+        if poisoned and slot.state is not State.STOPPING:
+            slot.step(Step.FAIL)
+            _log.warning(
+                "worker %s is given up: %s", slot.worker_id, await self._engine.boot_log(slot.worker_id)
+            )
+        if slot.state is State.GONE:
+            return
+        slot.step(Step.STOP)
+        if poisoned:
+            await self._engine.kill(slot.worker_id)
+        else:
+            await self._engine.stop(slot.worker_id, self._settings.stop_grace_s)
+
+    async def drain(self) -> None:
+        """End every worker that nobody holds, and start no more."""
+        self._open = False
+        spare = self.in_state(State.STARTING, State.WARM, State.POISONED)
+        await asyncio.gather(*(self.discard(slot) for slot in spare))
+
+    async def close(self) -> None:
+        """Stop following; workers run on."""
+        self._open = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        async for event in self._engine.watch():
+            slot = self.slots.get(event.worker_id)
+            if slot is not None:
+                self._apply(slot, event)
+                self._serve()
+                self._wake.set()
+
+    def _apply(self, slot: Slot, event: WorkerEvent) -> None:
+        slot.address, slot.pid = event.address or slot.address, event.pid or slot.pid
+        if event.phase is Phase.READY and slot.state is State.STARTING:
+            self._failures_count = 0
+            slot.step(Step.READY)
+        elif event.phase is Phase.EXITED and slot.state is not State.GONE:
+            self._gone(slot, event.exit or Exit("unknown"))
+
+    def _gone(self, slot: Slot, how: Exit) -> None:
+        before = slot.state
+        slot.step(Step.EXIT)
+        del self.slots[slot.worker_id]
+        if before is State.STARTING:
+            self._start_failed(
+                Failed(
+                    "unavailable",
+                    f"a worker ended while it started ({describe(how)})",
+                    "see `warmcell logs`",
+                    {"worker": slot.worker_id},
+                )
+            )
+        if before in (State.LEASED, State.STOPPING):
+            self._on_gone(slot, how)
+
+    def _serve(self) -> None:
+        """Give warm slots to those who wait, first come first served."""
+        warm = iter(self.in_state(State.WARM))
+        while self._takers and (slot := next(warm, None)) is not None:
+            taker = self._takers.popleft()
+            if not taker.done():
+                self.lease(slot)
+                taker.set_result(slot)
+
+    def _start_failed(self, failure: Failed) -> None:
+        self._failures_count += 1
+        _log.warning("%s", failure)
+        waiting = [taker for taker in self._takers if not taker.done()]
+        if waiting:
+            waiting[0].set_exception(failure)
+
+    async def _keep_warm(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._open and self._lacking() > 0:
+                await self._launch_one()
+
+    def _lacking(self) -> int:
+        coming = len(self.in_state(State.COLD, State.STARTING, State.WARM))
+        waiting = sum(not taker.done() for taker in self._takers)
+        room = self._settings.max_workers - len(self.slots)
+        spare = self._settings.min_warm if room > 0 else 0
+        return min(waiting + spare - coming, max(room, waiting - coming))
+
+    async def _launch_one(self) -> None:
+        await self._back_off()
+        slot = Slot(WorkerSpec(secrets.token_hex(6), secrets.token_urlsafe(32)))
+        self.slots[slot.worker_id] = slot
+        slot.step(Step.LAUNCH)
+        try:
+            await self._engine.launch(slot.spec)
+        except Failed as failure:
+            self.slots.pop(slot.worker_id, None)
+            self._start_failed(failure)
+        except OSError as error:
+            self.slots.pop(slot.worker_id, None)
+            self._start_failed(
+                Failed("unavailable", f"a worker could not be started: {error}", "see `warmcell logs`")
+            )
+
+    async def _back_off(self) -> None:
+        """Wait longer after each failed start, but try at once for somebody who asks anew."""
+        self._asked.clear()
+        if self._failures_count:
+            delay_s = min(_RETRY_MOST_S, self._settings.retry_s * 2 ** (self._failures_count - 1))
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), delay_s)
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name, or "signal 64" where it has none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def describe(how: Exit) -> str:
+    """Tell in words how a worker ended."""
+    if how.signal is not None:
+        return f"killed by {signal_name(how.signal)}"
+    if how.reason == "unknown" and how.code is None:
+        return "nobody saw how"
+    return how.reason if how.code in (None, 0) else f"{how.reason}, exit code {how.code}"

@@ -1,0 +1,155 @@
+r"""The queue: who holds which device, and who waits for one, first come first served.
+
+    join(waiter) -> arrange(devices) -> waiter.answers: Wait, Wait, ... then Chosen or Failed
+                          \-> victims: idle sessions whose release would serve somebody
+
+Every decision is taken in one step on the event loop, so no device is given away twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from remote_runtime.engines.base import CPU, Device
+from remote_runtime.pool.placement import Busy, Chosen, Decision, Floor, Hold, Unavailable, arrange
+from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.targets import Want
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Somebody is still waiting.
+
+    Args:
+        place: 1 is next.
+        reason: In words.
+        holders: Who is in the way.
+        victims: Sessions that are going to be released for this.
+    """
+
+    place: int
+    reason: str
+    holders: tuple[str, ...]
+    victims: tuple[str, ...] = ()
+
+
+Answer = Wait | Chosen | Failed
+
+
+@dataclass(eq=False)
+class Waiter:
+    """Somebody who wants devices.
+
+    Args:
+        session_id: Under which the devices will be held.
+        name: The session's name.
+        wants: In order of preference.
+    """
+
+    session_id: str
+    name: str
+    wants: Sequence[Want]
+    answers: asyncio.Queue[Answer] = field(default_factory=asyncio.Queue)
+    told: Answer | None = None
+
+    def tell(self, answer: Answer) -> None:
+        """Pass an answer on, unless it is the last one again."""
+        if answer != self.told:
+            self.told = answer
+            self.answers.put_nowait(answer)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What a session holds."""
+
+    name: str
+    device_ids: tuple[str, ...]
+
+
+class Queue:
+    """The devices of the runtime, held or waited for.
+
+    Args:
+        max_workers: Most sessions at once.
+    """
+
+    def __init__(self, max_workers: int) -> None:
+        self._max_workers = max_workers
+        self.leases: dict[str, Lease] = {}
+        self.waiting: list[Waiter] = []
+        self._blocked: dict[str, tuple[str, float]] = {}
+
+    def hold(self, session_id: str, name: str, device_ids: Sequence[str]) -> None:
+        """Note that a session holds devices, as when it is adopted."""
+        self.leases[session_id] = Lease(name, tuple(i for i in device_ids if i != CPU))
+
+    def give_back(self, session_id: str) -> None:
+        """Free what a session holds; one that holds nothing changes nothing."""
+        self.leases.pop(session_id, None)
+
+    def block(self, device_ids: Sequence[str], holder: str, until: float) -> None:
+        """Give nobody some devices for a while, because somebody outside this runtime holds them.
+
+        Args:
+            device_ids: Which.
+            holder: In words.
+            until: Time of the clock that `arrange` is given.
+        """
+        self._blocked.update({i: (holder, until) for i in device_ids if i != CPU})
+
+    def join(self, waiter: Waiter, first: bool = False) -> None:
+        """Put somebody at the end of the queue, or back at its head."""
+        self.waiting.insert(0 if first else len(self.waiting), waiter)
+
+    def leave(self, waiter: Waiter) -> None:
+        """Take somebody out; one who is not there changes nothing."""
+        if waiter in self.waiting:
+            self.waiting.remove(waiter)
+
+    def arrange(self, devices: Sequence[Device], idle: Mapping[str, float], now: float) -> frozenset[str]:
+        """Serve whom can be served and tell the others where they stand.
+
+        Args:
+            devices: As the engine sees them now.
+            idle: Session id -> seconds idle, for those that may be released.
+            now: The clock.
+
+        Returns:
+            The sessions whose release would serve somebody.
+        """
+        while self._serve_one(self._decide(devices, idle, now)):
+            pass
+        waits = [waiter.told for waiter in self.waiting]
+        return frozenset(i for wait in waits if isinstance(wait, Wait) for i in wait.victims)
+
+    def _decide(self, devices: Sequence[Device], idle: Mapping[str, float], now: float) -> list[Decision]:
+        return arrange([waiter.wants for waiter in self.waiting], self.floor(devices, idle, now))
+
+    def _serve_one(self, decisions: Sequence[Decision]) -> bool:
+        """Act on the first decision that is final; return whether there was one."""
+        for waiter, decision in zip(list(self.waiting), decisions, strict=True):
+            if isinstance(decision, Busy):
+                continue
+            self.leave(waiter)
+            if isinstance(decision, Unavailable):
+                waiter.tell(decision.failure)
+            else:
+                self.hold(waiter.session_id, waiter.name, [d.id for d in decision.devices])
+                waiter.tell(decision)
+            return True
+        for place, (waiter, busy) in enumerate(zip(self.waiting, decisions, strict=True), 1):
+            waiter.tell(Wait(place, busy.reason, busy.holders, busy.victims))
+        return False
+
+    def floor(self, devices: Sequence[Device], idle: Mapping[str, float], now: float) -> Floor:
+        """Return what placement looks at."""
+        self._blocked = {i: (holder, until) for i, (holder, until) in self._blocked.items() if until > now}
+        sessions = {i: Hold(i, f"session {lease.name}", idle.get(i)) for i, lease in self.leases.items()}
+        held = {i: Hold("", holder) for i, (holder, _) in self._blocked.items()}
+        held |= {d: sessions[i] for i, lease in self.leases.items() for d in lease.device_ids}
+        full = len(self.leases) >= self._max_workers
+        reason = f"all {self._max_workers} workers are in use" if full else ""
+        return Floor(devices, held, reason, sessions)

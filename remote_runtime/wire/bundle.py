@@ -1,0 +1,39 @@
+"""A bundle as bytes: what the transport moves without looking inside.
+
+Apart from `payload.py`, so that whoever only moves bundles has no way to unpickle one.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Pickled values, and the memory they refer to.
+
+    Args:
+        pickle: One stream of consecutive pickles that share a memo, and its `seal`.
+        buffers: What the stream refers to out of band, in order. On arrival each must be backed by writeable
+            memory, which then belongs to the rebuilt values.
+    """
+
+    pickle: bytes | bytearray | memoryview
+    buffers: tuple[memoryview, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that must travel."""
+        return memoryview(self.pickle).nbytes + sum(buffer.nbytes for buffer in self.buffers)
+
+
+SEAL_BYTES = 4
+
+
+def seal(*chunks: bytes | memoryview) -> bytes:
+    """Return the check sum that ends a stream: reading a damaged pickle may take all memory."""
+    total = 0
+    for chunk in chunks:
+        total = zlib.crc32(chunk, total)
+    return total.to_bytes(SEAL_BYTES, "big")

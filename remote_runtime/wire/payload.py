@@ -1,0 +1,312 @@
+"""Named values as one bundle, and back: the one door to cloudpickle.
+
+    {name: value} -> pack -> Bundle (one stream, out-of-band buffers) -> unpack -> {name: value}
+
+The stream is: the receiver's namespace, then (name, value) pairs, then None, then a check sum; all written
+by one pickler, so that an object met twice is one object on arrival. The namespace itself is never written.
+It stands in the pickler's memo as the first thing of the stream, which the unpickler reads as its own
+namespace: functions whose globals it is are bound on arrival to the live namespace there. What globals
+their code mentions is collected, and `expand` is asked which of them shall travel too.
+
+Values are written after what their code mentions, so that code which runs while one is rebuilt finds its
+globals. Classes and functions are looked at first; where it is seen too late that code needs something, all
+is written again.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import pickle
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cloudpickle import cloudpickle
+
+from remote_runtime.wire import kinds, problems, reducers
+from remote_runtime.wire.bundle import Bundle, seal
+from remote_runtime.wire.order import Expand, Plan
+from remote_runtime.wire.problems import PackError, TooLarge
+from remote_runtime.wire.unpacking import UnpackError, unpack
+
+__all__ = ["Bundle", "PackError", "Packed", "TooLarge", "UnpackError", "pack", "unpack"]
+
+INBAND_BYTES = 1024
+"""Smaller buffers stay in the stream: a frame of its own would cost more than the copy."""
+
+ATTEMPTS = 3
+"""How often a bundle is written until the order suits code that runs on arrival; then it goes as it is."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A bundle, and what is in it.
+
+    Args:
+        bundle: What travels.
+        sizes: Bytes per name, its buffers included; what two names share counts for the first.
+        names: The names in the order in which they arrive.
+    """
+
+    bundle: Bundle
+    sizes: Mapping[str, int]
+    names: tuple[str, ...]
+
+
+def pack(
+    values: Mapping[str, object],
+    *,
+    namespace: dict[str, Any],
+    reference: Callable[[object], object | None] | None = None,
+    expand: Expand | None = None,
+    limit_bytes: int | None = None,
+) -> Packed:
+    """Pickle named values into one bundle.
+
+    Args:
+        values: What shall travel.
+        namespace: The dict whose functions bind to the receiver's namespace.
+        reference: Gives a token for an object that travels as that token, else None. It is asked for every
+            object that is no plain container, text or number; the receiver's `resolve` gives the object.
+        expand: Asked for names that code mentions and that do not travel yet; each name once.
+        limit_bytes: The most that the bundle may hold.
+
+    Raises:
+        PackError: A value cannot travel.
+        TooLarge: The limit was passed.
+    """
+    plan = Plan(values, expand)
+    _scout(_Stream(namespace, reference, None), plan, str(namespace.get("__name__", "__main__")))
+    for _ in range(ATTEMPTS):
+        stream = _Stream(namespace, reference, limit_bytes)
+        if _write(stream, plan):
+            break
+    return stream.packed()
+
+
+def _scout(stream: _Stream, plan: Plan, main: str) -> None:
+    """Learn what code mentions, before any data is written.
+
+    Args:
+        stream: One that is thrown away.
+        plan: Grows.
+        main: `__name__` of the namespace, whose classes travel by value.
+    """
+    waiting = list(plan.values)
+    for name in waiting:
+        value = plan.values[name]
+        code = value if _is_code(value) else type(value)
+        if code is value or code.__module__ == main:
+            stream.glance(code)
+            waiting += plan.learn(name, stream.take_mentions())
+
+
+def _write(stream: _Stream, plan: Plan) -> bool:
+    """Write all values; the plan grows by what their code mentions.
+
+    Returns:
+        False when code that runs on arrival would miss something, and another order serves it better.
+    """
+    written, done, early = plan.order(), set[str](), False
+    for name in written:
+        stream.write(name, plan.values[name])
+        written += plan.learn(name, stream.take_mentions())
+        done.add(name)
+        early = early or (stream.runs_code and not plan.needs(name) <= done)
+    return not early or plan.order() == written
+
+
+def _is_code(value: object) -> bool:
+    kind = type(value)
+    return issubclass(kind, (type, types.FunctionType)) or hasattr(kind, "cache_parameters")
+
+
+class _Sink:
+    """Collects what the pickler writes, up to a limit."""
+
+    def __init__(self, limit_bytes: int | None) -> None:
+        self.chunks: list[bytes] = []
+        self.buffers: list[memoryview] = []
+        self.size_bytes = 0
+        self.name = ""
+        self._limit_bytes = limit_bytes
+
+    def write(self, chunk: bytes) -> None:
+        """Take a piece of the stream."""
+        self.chunks.append(chunk)
+        self._count(len(chunk))
+
+    def keep(self, buffer: pickle.PickleBuffer) -> bool:
+        """Take a buffer out of band; return whether it shall stay in the stream instead."""
+        view = buffer.raw()
+        if view.nbytes < INBAND_BYTES:
+            return True
+        self.buffers.append(view)
+        self._count(view.nbytes)
+        return False
+
+    def _count(self, size_bytes: int) -> None:
+        self.size_bytes += size_bytes
+        if self._limit_bytes is not None and self.size_bytes > self._limit_bytes:
+            raise TooLarge(self.name, self._limit_bytes)
+
+
+class _Stream(cloudpickle.Pickler):
+    """One pickler for a whole bundle.
+
+    Args:
+        namespace: Stands in the memo from the start.
+        reference: As `pack` takes it.
+        limit_bytes: As `pack` takes it.
+    """
+
+    def __init__(
+        self,
+        namespace: dict[str, Any],
+        reference: Callable[[object], object | None] | None,
+        limit_bytes: int | None,
+    ) -> None:
+        self.sink = _Sink(limit_bytes)
+        super().__init__(self.sink, protocol=5, buffer_callback=self.sink.keep)
+        self.runs_code = False
+        self._namespace, self._reference = namespace, reference
+        self._mentions: dict[str, None] = {}
+        self._sizes: dict[str, int] = {}
+        self._by_type: dict[int, Callable[[Any], Any] | None] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Write the stand-in of the namespace, and let the namespace take its place in the memo."""
+        self.dump(reducers.namespace_here)
+        memo = self.memo.copy()
+        slot, _ = memo.pop(id(reducers.namespace_here))
+        memo[id(self._namespace)] = (slot, self._namespace)
+        self.memo = memo
+
+    def write(self, name: str, value: object) -> None:
+        """Append a name and its value.
+
+        Raises:
+            PackError: The value cannot travel.
+            TooLarge: The limit was passed.
+        """
+        self.sink.name, before = name, self.sink.size_bytes
+        self.runs_code = not _is_code(value)
+        try:
+            self.dump(name)
+            self.dump(value)
+        except TooLarge:
+            raise
+        except Exception as error:  # pickling runs the user's code, which may raise anything
+            raise self._problem(name, value, error) from error
+        self._sizes[name] = self.sink.size_bytes - before
+
+    def glance(self, code: object) -> None:
+        """Look for what code mentions; what it cannot pickle shows when its value is written."""
+        with contextlib.suppress(Exception):  # noqa: BLE001  # pickling runs the user's code
+            self.dump(code)
+
+    def _problem(self, name: str, value: object, error: Exception) -> PackError:
+        rules = _Stream(self._namespace, self._reference, None)
+        found = problems.locate(name, value, error, problems.Tracer(rules, self._namespace))
+        return PackError(name, found.path, found.kind, found.hint, error)
+
+    def take_mentions(self) -> dict[str, None]:
+        """Return the globals that code mentioned since the last call, in order."""
+        mentions, self._mentions = self._mentions, {}
+        return mentions
+
+    def packed(self) -> Packed:
+        """End the stream."""
+        self.dump(None)
+        sealed = (*self.sink.chunks, seal(*self.sink.chunks))
+        bundle = Bundle(b"".join(sealed), tuple(self.sink.buffers))
+        return Packed(bundle, self._sizes, tuple(self._sizes))
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Reduce what pickle cannot, or does wrongly; the type decides once how."""
+        if self._reference is not None:
+            token = self._reference(obj)
+            if token is not None:
+                return reducers.resolve_here, (token,)
+        kind = type(obj)
+        if id(kind) not in self._by_type:
+            self._by_type[id(kind)] = self._choose(kind)
+        reduce = self._by_type[id(kind)]
+        return NotImplemented if reduce is None else reduce(obj)
+
+    def _choose(self, kind: type) -> Callable[[Any], Any] | None:
+        if issubclass(kind, type):
+            return self._class
+        if kind is types.FunctionType:
+            return self._function
+        if issubclass(kind, types.ModuleType):
+            return self._module
+        known = kinds.kind_of(kind)
+        if (known is not None and known.refused) or kind in {type(stream) for stream in _standard().values()}:
+            return _standard_stream
+        return reducers.reducer_for(kind)
+
+    def _class(self, cls: type) -> Any:
+        reduced, dynamic = reducers.reduce_class(cls)
+        if dynamic:
+            self.runs_code = True
+            self._mention(_names_in(cls.__dict__.get("__annotations__")))
+        return reduced
+
+    def _function(self, func: types.FunctionType) -> Any:
+        if cloudpickle._should_pickle_by_reference(func):
+            return NotImplemented
+        if reducers.is_dispatch(func):
+            return reducers.reduce_dispatch(func)
+        if func.__globals__ is not self._namespace:
+            return self._dynamic_function_reduce(func)
+        self._mention(cloudpickle._extract_code_globals(func.__code__))
+        self._mention(_names_in(func.__annotations__))
+        return reducers.reduce_function(func)
+
+    def _module(self, module: types.ModuleType) -> Any:
+        own = vars(module) is self._namespace
+        return (reducers.module_here, ()) if own else cloudpickle._module_reduce(module)
+
+    def _mention(self, names: Iterable[str]) -> None:
+        self._mentions.update(dict.fromkeys(names))
+
+
+_STANDARD = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
+
+
+def _standard() -> dict[str, object]:
+    return {name: getattr(sys, name) for name in _STANDARD}
+
+
+def _standard_stream(value: object) -> Any:
+    """Send a standard stream by its name, and refuse what only has the same type."""
+    name = next((name for name, stream in _standard().items() if stream is value), None)
+    if name is not None:
+        return getattr, (sys, name)
+    kind = kinds.kind_of(type(value))
+    if kind is None:
+        return NotImplemented
+    raise kinds.Refused(kind.words)
+
+
+def _names_in(annotations: object) -> set[str]:
+    """Return the names in annotations that are still text."""
+    texts = (
+        [text for text in annotations.values() if isinstance(text, str)]
+        if isinstance(annotations, dict)
+        else []
+    )
+    return {name for text in texts for name in _names_of(text)}
+
+
+def _names_of(text: str) -> set[str]:
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):  # an annotation may be any text
+        return set()
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}

@@ -1,0 +1,192 @@
+"""A bundle back into named values, and in words what kept it from being rebuilt.
+
+    Bundle -> (name, value) one after the other -> {name: value}, or UnpackError
+
+While values are rebuilt, those already there are lent to the receiver's namespace, because code that runs
+on arrival (`__setstate__`, `__hash__`) looks its globals up there. At the end the namespace is as it was:
+binding is the caller's.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from remote_runtime.wire import problems, reducers
+from remote_runtime.wire.bundle import SEAL_BYTES, Bundle, seal
+
+Resolve = Callable[[Any], object]
+
+_ABSENT = object()
+_TORN = (EOFError, pickle.UnpicklingError, UnicodeDecodeError, OverflowError, MemoryError, LookupError)
+
+
+@dataclass(eq=False)
+class UnpackError(Exception):
+    """A bundle cannot be rebuilt where it arrived.
+
+    Args:
+        reason: `module`, `attribute`, `version`, `torn` or `raised`.
+        message: What happened, in one sentence.
+        hint: What to do.
+        name: The variable that was being rebuilt; empty when none had begun.
+        module: The module that is missing or lacks something; empty otherwise.
+    """
+
+    reason: str
+    message: str
+    hint: str
+    name: str = ""
+    module: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}"
+
+
+def unpack(bundle: Bundle, namespace: dict[str, Any], *, resolve: Resolve | None = None) -> dict[str, object]:
+    """Rebuild the values of a bundle.
+
+    Args:
+        bundle: As `pack` made it; its buffers become the memory of the values.
+        namespace: What functions bind to. It is not changed.
+        resolve: Gives the object behind a token of `pack`'s `reference`.
+
+    Returns:
+        Name to value, in the order of the bundle.
+
+    Raises:
+        UnpackError: Something is missing, of another version, cut, or raised while it was rebuilt.
+    """
+    reader = _Reader(bundle, namespace, resolve)
+    values: dict[str, object] = {}
+    loan = _Loan(namespace)
+    try:
+        for name, value in reader.pairs():
+            values[name] = value
+            loan.lend(name, value)
+    except Exception as error:  # rebuilding runs the user's code, which may raise anything
+        raise diagnose(error, reader.name) from error
+    finally:
+        loan.end()
+    return values
+
+
+class _Loan:
+    """Names put into a namespace for a while."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self._namespace = namespace
+        self._before: dict[str, tuple[object, object]] = {}
+
+    def lend(self, name: str, value: object) -> None:
+        self._before[name] = (self._namespace.get(name, _ABSENT), value)
+        self._namespace[name] = value
+
+    def end(self) -> None:
+        for name, (before, lent) in self._before.items():
+            if self._namespace.get(name, _ABSENT) is not lent:
+                continue  # another thread of the user's has bound it meanwhile
+            if before is _ABSENT:
+                del self._namespace[name]
+            else:
+                self._namespace[name] = before
+
+
+class _Reader(pickle.Unpickler):
+    """Reads a bundle's stream; what only the receiver can say is its own."""
+
+    def __init__(self, bundle: Bundle, namespace: dict[str, Any], resolve: Resolve | None) -> None:
+        self._stream = memoryview(bundle.pickle)
+        self._buffers = iter(bundle.buffers)
+        super().__init__(io.BytesIO(bundle.pickle), buffers=self._buffers)
+        self.name = ""
+        self._namespace = namespace
+        here = reducers.__name__
+        self._here: dict[tuple[str, str], object] = {
+            (here, "namespace_here"): namespace,
+            (here, "module_here"): self._module,
+            (here, "resolve_here"): resolve or reducers.resolve_here,
+        }
+
+    def pairs(self) -> Iterator[tuple[str, object]]:
+        """Yield names and values.
+
+        Raises:
+            UnpicklingError: The stream is damaged, or it and the buffers do not end together.
+        """
+        if seal(self._stream[:-SEAL_BYTES]) != self._stream[-SEAL_BYTES:]:
+            raise pickle.UnpicklingError("the check sum differs")
+        self.load()
+        while (name := self.load()) is not None:
+            self.name = name
+            yield name, self.load()
+        if next(self._buffers, None) is not None:
+            raise pickle.UnpicklingError("a buffer is left over")
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Import a global, or give the receiver's own."""
+        if (module, name) in self._here:
+            return self._here[module, name]
+        try:
+            return super().find_class(module, name)
+        except AttributeError as error:
+            raise _Missing(module, name) from error
+
+    def _module(self) -> types.ModuleType:
+        own = sys.modules.get(str(self._namespace.get("__name__")))
+        return own if own is not None and vars(own) is self._namespace else sys.modules["__main__"]
+
+
+class _Missing(AttributeError):
+    """A module is there and lacks a name."""
+
+    def __init__(self, module: str, attribute: str) -> None:
+        super().__init__(f"module `{module}` has no `{attribute}`")
+        self.module, self.attribute = module, attribute
+
+
+def diagnose(error: Exception, name: str) -> UnpackError:
+    """Say why a value could not be rebuilt.
+
+    Args:
+        error: What unpickling raised.
+        name: The variable that was being rebuilt; empty when none had begun.
+    """
+    subject = f"`{name}` cannot be rebuilt where it arrived" if name else "the values cannot be read"
+    text = problems.text_of(error)
+    if isinstance(error, reducers.VersionSkew):
+        return UnpackError(
+            "version", f"{subject}: {error}", "use one minor version of Python on both sides", name
+        )
+    if isinstance(error, ImportError):
+        module = error.name or ""
+        what = f"module `{module}` is not installed there" if isinstance(error, ModuleNotFoundError) else text
+        return UnpackError("module", f"{subject}: {what}", f"install `{module or 'it'}` there", name, module)
+    if isinstance(error, _Missing):
+        return UnpackError("attribute", f"{subject}: {error}", _attribute_hint(error), name, error.module)
+    where = _where(error)
+    if isinstance(error, _TORN) and not where:
+        return UnpackError("torn", f"the bundle is cut or damaged ({text})", "run the cell again", name)
+    hint = "mend the class's `__setstate__` or `__reduce__`, or build it inside the cell"
+    return UnpackError("raised", f"{subject}: {text}{where}", hint, name)
+
+
+def _attribute_hint(missing: _Missing) -> str:
+    if missing.module == "__main__":
+        return f"define `{missing.attribute}` at the top level of a cell"
+    return f"use the same version of `{missing.module.partition('.')[0]}` on both sides"
+
+
+def _where(error: Exception) -> str:
+    """Name the function of the user's that raised; empty when the unpickler itself did."""
+    frame = error.__traceback__
+    last = None
+    while frame is not None:
+        last, frame = frame.tb_frame.f_code, frame.tb_next
+    own = last is None or last.co_filename in (__file__, reducers.__file__)
+    return "" if own else f", in `{getattr(last, 'co_qualname', last.co_name)}`"

@@ -1,0 +1,209 @@
+"""What attached clients ask, and where it goes: to the runner, to the run logs, or answered at once.
+
+    frame --> request --table--> Runner.submit | interrupt, Runs, a reply
+    piece of an upload --checked--> the user process, once its turn has come
+
+Whatever is wrong with a frame becomes a failure for the client that sent it; the session lives on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from remote_runtime.wire import frames
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.failures import Failed
+from remote_runtime.worker.agenda import Ask
+from remote_runtime.worker.client import Client
+from remote_runtime.worker.run import Run
+from remote_runtime.worker.runner import Runner
+from remote_runtime.worker.runs import Runs
+from remote_runtime.worker.upload import Upload
+
+log = logging.getLogger(__name__)
+
+_AGAIN = "run the cell again"
+
+
+class Desk:
+    """Takes the frames of all clients.
+
+    Args:
+        runner: Conducts the user process.
+        runs: The session's runs.
+        run_infos: Describes them.
+    """
+
+    def __init__(self, runner: Runner, runs: Runs, run_infos: Callable[[], list[pb.RunInfo]]) -> None:
+        self._runner, self._runs, self._run_infos = runner, runs, run_infos
+        self.clients: set[Client] = set()
+
+    def broadcast(self, message: pb.FromWorker) -> None:
+        """Send a message to every client."""
+        for client in self.clients:
+            client.reply(message)
+
+    def leave(self, client: Client) -> None:
+        """Forget a client; its runs go on."""
+        if client not in self.clients:
+            return
+        self.clients.discard(client)
+        for upload in client.uploads.values():
+            if not upload.whole and not upload.broken:
+                upload.lost(Failed("protocol", "the client left in the middle of an upload", _AGAIN))
+        client.close()
+
+    def take(self, client: Client, frame: bytes) -> None:
+        """Take one frame of a client; whatever is wrong with it becomes a failure for that client."""
+        request_id = 0
+        try:
+            if frames.is_data(frame):
+                return self._take_piece(client, frames.piece(frame))
+            message = frames.parse(pb.ToWorker, frame)
+            request_id = message.request_id
+            body = message.WhichOneof("body") or ""
+            if body not in _REQUESTS:
+                raise Failed(
+                    "protocol", f"the worker knows no request {body!r}", "use the same warmcell on both ends"
+                )
+            _REQUESTS[body](self, client, message)
+        except Failed as failed:
+            client.refuse(request_id, failed)
+        except Exception as error:  # a defect here must cost one request, not the session and all its runs
+            log.exception("a request of client %s failed", client.name)
+            client.refuse(
+                request_id, Failed("internal", f"the worker failed: {error!r}", "look into its log")
+            )
+        return None
+
+    async def room(self, client: Client) -> None:
+        """Wait while a client's uploads are more than the worker can hold."""
+        for upload in [u for u in client.uploads.values() if not u.broken]:
+            if upload.full:
+                await upload.room()
+        child = self._runner.users.child
+        if child is not None and child.outlet.full and client.uploads:
+            await child.outlet.room()
+
+    def _take_piece(self, client: Client, piece: frames.Piece) -> None:
+        upload = client.uploads.get(piece.bundle_id)
+        if upload is None:
+            raise Failed(
+                "protocol", f"a data frame belongs to bundle {piece.bundle_id}, which is not arriving", _AGAIN
+            )
+        try:
+            upload.take(piece)
+        except Failed as failed:
+            upload.lost(failed)
+            client.refuse(upload.request_id, failed)
+        if upload.whole:
+            del client.uploads[piece.bundle_id]
+
+    def _announced(self, client: Client, message: pb.ToWorker) -> Upload | None:
+        """Expect the data frames that a request announces."""
+        size_bytes = frames.awaits_data(message)
+        header = frames.header_of(message)
+        if not size_bytes or header is None:
+            return None
+        before = client.uploads.get(header.bundle_id)
+        if before is not None and not before.broken:
+            raise Failed("protocol", f"bundle {header.bundle_id} is announced twice", _AGAIN)
+        upload = Upload(message.request_id, size_bytes)
+        client.uploads[header.bundle_id] = upload
+        return upload
+
+    def _run(self, client: Client, message: pb.ToWorker) -> None:
+        upload = self._announced(client, message)
+        try:
+            run = self._known(message.run.run_id, upload is not None) or self._begin(client, message, upload)
+        except Failed:
+            if upload is not None:
+                upload.give_up()
+            raise
+        if upload is not None and run.upload is not upload:
+            upload.give_up()
+        if not client.follows(run):
+            client.follow(run, 0)
+
+    def _known(self, run_id: str, sent_again: bool) -> Run | None:
+        """Return a run that was asked before, but not one whose values never arrived and now come again."""
+        if not run_id:
+            raise Failed("protocol", "a run has no id", _AGAIN)
+        run = self._runs.find(run_id)
+        if run is None or run.upload is None or run.upload.whole or not sent_again:
+            return run
+        self._runner.withdraw_upload(run.upload)
+        return self._runs.find(run_id)
+
+    def _begin(self, client: Client, message: pb.ToWorker, upload: Upload | None) -> Run:
+        run = self._runs.add(message, time.time())
+        run.upload, run.owner = upload, client
+        if upload is not None:
+            upload.lost = lambda failed: self._runner.withdraw_upload(upload)
+        try:
+            self._runner.submit(run)
+        except Failed:
+            self._runs.unask(run)
+            raise
+        return run
+
+    def _ask(self, client: Client, message: pb.ToWorker) -> None:
+        upload = self._announced(client, message)
+        try:
+            self._runner.submit(Ask(client, message, upload))
+        except Failed:
+            if upload is not None:
+                upload.give_up()
+            raise
+        if upload is not None:
+            upload.lost = lambda failed: self._runner.withdraw_upload(upload)
+
+    def _drop(self, client: Client, message: pb.ToWorker) -> None:
+        message.request_id = 0  # nobody waits for an answer, and none may be taken for another's
+        self._runner.submit(Ask(client, message))
+
+    def _interrupt(self, client: Client, message: pb.ToWorker) -> None:
+        asked = message.interrupt
+        if not asked.run_id:
+            return self._runner.interrupt_ask(asked.kill)
+        return self._runner.interrupt(self._runs.get(asked.run_id), asked.kill, asked.why or "user")
+
+    def _ack(self, client: Client, message: pb.ToWorker) -> None:
+        run = self._runs.find(message.ack.run_id) if message.ack.run_id else None
+        if run is not None:
+            run.log.ack(message.ack.seq)
+
+    def _follow(self, client: Client, message: pb.ToWorker) -> None:
+        client.follow(self._runs.get(message.follow.run_id), message.follow.after_seq)
+
+    def _list_runs(self, client: Client, message: pb.ToWorker) -> None:
+        table = pb.RunTable(runs=self._run_infos())
+        client.reply(pb.FromWorker(request_id=message.request_id, runs=table))
+
+    def _hello(self, client: Client, message: pb.ToWorker) -> None:
+        raise Failed("protocol", "a second hello on one stream", _AGAIN)
+
+    def _input(self, client: Client, message: pb.ToWorker) -> None:
+        raise Failed(
+            "not-found", "no cell asks for input", "input() is not there yet: pass the value in a variable"
+        )
+
+
+_REQUESTS: Mapping[str, Callable[[Desk, Client, pb.ToWorker], None]] = {
+    "hello": Desk._hello,
+    "run": Desk._run,
+    "interrupt": Desk._interrupt,
+    "ack": Desk._ack,
+    "follow": Desk._follow,
+    "fetch": Desk._ask,
+    "put": Desk._ask,
+    "remove": Desk._ask,
+    "list_vars": Desk._ask,
+    "free": Desk._ask,
+    "environment": Desk._ask,
+    "list_runs": Desk._list_runs,
+    "drop": Desk._drop,
+    "input": Desk._input,
+}

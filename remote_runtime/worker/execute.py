@@ -1,0 +1,212 @@
+"""One run, from its bundle to its end.
+
+    unpack -> stash -> run in the shell -> what was bound and deleted -> pack -> end
+
+Each stage may be interrupted; whatever happens, the run has one end. What a cell bound before it raised goes back as
+well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire import payload
+from remote_runtime.wire.bundle import Bundle
+from remote_runtime.wire.failures import Failed
+from remote_runtime.worker import describe, returns, tracebacks
+from remote_runtime.worker.interrupts import Interrupts
+from remote_runtime.worker.namespace import Before, Names, Stash
+from remote_runtime.worker.outputs import Outputs
+from remote_runtime.worker.shell import Shell
+
+Parcel = list[Bundle]
+"""A bundle in a list: whoever takes it out is the only one who holds it, and can free it."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a run works on.
+
+    Args:
+        shell: Runs the code.
+        outputs: Takes what the run shows and its end.
+        interrupts: Lets Ctrl-C through.
+        names: The namespace.
+        registry: Objects of handles.
+    """
+
+    shell: Shell
+    outputs: Outputs
+    interrupts: Interrupts
+    names: Names
+    registry: returns.Registry
+    pid: int = field(default_factory=os.getpid)
+
+
+@dataclass
+class _Job:
+    """A run on its way."""
+
+    run: pb.Run
+    end: pb.End
+    error: BaseException | None = None
+    failure: pb.Problem | None = None
+    bundle: Bundle | None = None
+    unpack_s: float = 0.0
+
+
+class Executor:
+    """Executes runs, one at a time.
+
+    Args:
+        session: What they work on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._open: _Job | None = None
+
+    async def run(self, run: pb.Run, parcel: Parcel) -> None:
+        """Execute a run and send its end.
+
+        Args:
+            run: What to run.
+            parcel: Its captured values, if any.
+        """
+        job = self._open = _Job(run, pb.End(status="ok"))
+        self._session.outputs.begin(run.run_id)
+        self._receive(job, parcel)
+        self._session.outputs.event(started=pb.Started(pid=os.getpid(), unpack_s=job.unpack_s))
+        if job.error is None and job.failure is None:
+            await self._execute(job)
+        self._finish(job)
+
+    def abandon(self, error: BaseException) -> None:
+        """End the open run, if any, that something unforeseen has left without its end."""
+        job = self._open
+        if job is not None:
+            job.error, job.failure, job.bundle = error, None, None
+            del job.end.held[:]
+            self._finish(job)
+
+    def _receive(self, job: _Job, parcel: Parcel) -> None:
+        begun = perf_counter()
+        session = self._session
+        with session.interrupts.armed(asyncio.current_task()) as armed:
+            try:
+                values = unpacked(session, parcel)
+                values.update({dest: session.registry.resolve(token) for dest, token in job.run.renames.items()})
+                session.names.namespace.update(values)
+            except (Failed, payload.UnpackError) as error:
+                job.failure = problem_of(error)
+        job.error = armed.press
+        job.unpack_s = perf_counter() - begun
+
+    async def _execute(self, job: _Job) -> None:
+        session, task = self._session, asyncio.current_task()
+        stash = Stash(session.names.namespace, job.run.stash)
+        source = session.shell.plain_source(job.run.source)
+        before = Before(session.names, source if isinstance(source, str) else "")
+        session.shell.execution_count = job.run.count
+        session.shell.displayhook.shows = not job.run.expression
+        begun = perf_counter()
+        with session.interrupts.armed(task) as armed:
+            job.error = await session.shell.run_source(job.run.source, source)
+        job.error = self._as_pressed(armed.press or job.error)
+        job.end.run_s = perf_counter() - begun
+        if os.getpid() != session.pid:
+            _leave_child(session, job.error)
+        bound = before.bound()
+        job.end.deleted.extend(before.deleted() + stash.restore(job.run.deletes))
+        self._pack(job, bound)
+
+    def _as_pressed(self, error: BaseException | None) -> BaseException | None:
+        """Show a coroutine that Ctrl-C cancelled as interrupted, at the line where it waited."""
+        if isinstance(error, asyncio.CancelledError) and self._session.interrupts.cancelled:
+            return KeyboardInterrupt().with_traceback(error.__traceback__)
+        return error
+
+    def _pack(self, job: _Job, bound: list[str]) -> None:
+        begun = perf_counter()
+        session, rule = self._session, returns.Rule.of(job.run.returns)
+        values = self._values(job, bound)
+        why = dict.fromkeys(values, returns.INTERRUPTED)
+        packed = None
+        with session.interrupts.armed(asyncio.current_task()) as armed:
+            travels = dict(values)
+            if job.error and returns.can_return(job.error, session.names.namespace, rule.name_bytes):
+                travels[returns.EXCEPTION] = job.error
+            packed, why = returns.choose(travels, rule, session.names.namespace)
+        if armed.press is not None:
+            packed, why, job.error = None, dict.fromkeys(values, returns.INTERRUPTED), job.error or armed.press
+        job.bundle = packed.bundle if packed else None
+        for name, reason in why.items():
+            job.end.held.append(self._held(name, values[name], reason))
+        job.end.pack_s = perf_counter() - begun
+
+    def _values(self, job: _Job, bound: list[str]) -> dict[str, Any]:
+        namespace, hook = self._session.names.namespace, self._session.shell.displayhook
+        values = {name: namespace[name] for name in bound if name in namespace}
+        last, hook.value = hook.value, None
+        if last is not None and not (job.run.returns.none and returns.RESULT not in job.run.returns.force):
+            values[returns.RESULT] = last
+            job.end.result_name = returns.RESULT
+        return values
+
+    def _held(self, name: str, value: object, why: str) -> pb.Held:
+        return describe.described(name, value, token=self._session.registry.keep(value), why=why)
+
+    def _finish(self, job: _Job) -> None:
+        session, end = self._session, job.end
+        if job.failure is not None:
+            end.status = "error"
+            end.problem.CopyFrom(job.failure)
+        elif job.error is not None:
+            end.status = "interrupted" if isinstance(job.error, KeyboardInterrupt) else "error"
+            end.problem.CopyFrom(tracebacks.problem(job.error, session.shell))
+        end.alive.extend(session.names.alive())
+        bundle, job.bundle, job.error, self._open = job.bundle, None, None, None
+        session.outputs.settle()
+        session.outputs.event(end=end, bundle=bundle)
+        tracebacks.forget()
+
+
+def unpacked(session: Session, parcel: Parcel) -> dict[str, object]:
+    """Rebuild the values of a parcel and leave it empty.
+
+    Raises:
+        UnpackError: A value cannot be rebuilt here.
+    """
+    if not parcel:
+        return {}
+    namespace, resolve = session.names.namespace, session.registry.resolve
+    return payload.unpack(parcel.pop(), namespace=namespace, resolve=resolve)
+
+
+def problem_of(error: Failed | payload.UnpackError) -> pb.Problem:
+    """Describe a failure that comes before any of the user's code."""
+    cause = error.__cause__
+    if isinstance(cause, Failed):
+        error = cause
+    code = error.code if isinstance(error, Failed) else "unpack"
+    kind = type(error).__name__
+    return pb.Problem(
+        code=code, type_name=kind, message=error.message, hint=error.hint, traceback=[f"{kind}: {error}"]
+    )
+
+
+def _leave_child(session: Session, error: BaseException | None) -> None:
+    """End a forked child that has run out of the cell: the loop, the socket and the end are its parent's."""
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        code = 1
+        session.outputs.put(True, "\n".join(tracebacks.problem(error, session.shell).traceback) + "\n")
+    session.outputs.flush()
+    os._exit(code & 0xFF)

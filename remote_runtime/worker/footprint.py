@@ -1,0 +1,113 @@
+"""Memory of a user process and of what it started, read from /proc.
+
+    group leader's pid -> members of its process group -> resident bytes now, and the peak since the run began
+
+Resident memory counts pages that forked processes share once for each of them. Where the sum passes the
+limit, the proportional figure, which is exact and slow, decides.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_REFRESH_TICKS = 4
+
+
+class Footprint:
+    """Memory of one process group.
+
+    Args:
+        leader: Its id, the pid of its first process.
+    """
+
+    def __init__(self, leader: int) -> None:
+        self._leader = leader
+        self._members: tuple[int, ...] = (leader,)
+        self._ticks = 0
+        self._peak: int | None = None
+
+    def sample(self) -> int | None:
+        """Read the group's resident memory, in bytes; None where it cannot be read."""
+        if self._ticks % _REFRESH_TICKS == 0:
+            self._members = members(self._leader)
+        self._ticks += 1
+        found = [size for pid in self._members if (size := resident_bytes(pid)) is not None]
+        if not found:
+            return None
+        self._peak = max(self._peak or 0, sum(found))
+        return sum(found)
+
+    def exceeds(self, limit_bytes: int) -> bool:
+        """Tell whether the group holds more than a limit."""
+        now = self.sample()
+        if now is None or now <= limit_bytes:
+            return False
+        if len(self._members) == 1:
+            return True
+        shares = [proportional_bytes(pid) or 0 for pid in self._members]
+        return sum(shares) > limit_bytes
+
+    def begin(self) -> None:
+        """Start a new peak."""
+        self._peak = None
+        reset_peak(self._leader)
+
+    def peak_bytes(self) -> int | None:
+        """Return the peak since `begin`, None where nothing could be read."""
+        found = [size for size in (self._peak, peak_bytes(self._leader)) if size is not None]
+        return max(found, default=None)
+
+
+def members(group: int) -> tuple[int, ...]:
+    """Return the pids of a process group."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and _group_of(name) == group:
+            found.append(int(name))
+    return tuple(found)
+
+
+def _group_of(pid: str) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[2])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Return a process's resident memory, None where it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE_BYTES or None
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def proportional_bytes(pid: int) -> int | None:
+    """Return a process's memory, shared pages divided among their users; None where it cannot be read."""
+    return _kib_field(f"/proc/{pid}/smaps_rollup", b"Pss:")
+
+
+def peak_bytes(pid: int) -> int | None:
+    """Return the peak of a process's resident memory, None where it cannot be read."""
+    return _kib_field(f"/proc/{pid}/status", b"VmHWM:")
+
+
+def reset_peak(pid: int) -> None:
+    """Let the system start a new peak; where it will not, the peak is the process's whole life's."""
+    try:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    except OSError:
+        pass
+
+
+def _kib_field(path: str, name: bytes) -> int | None:
+    try:
+        with open(path, "rb") as file:
+            line = next((line for line in file if line.startswith(name)), None)
+        return int(line.split()[1]) * 1024 if line else None
+    except (OSError, IndexError, ValueError):
+        return None

@@ -1,0 +1,107 @@
+"""Ctrl-C on its way into the user's code.
+
+    SIGINT -> disarmed: ignored
+           -> held (a frame is being sent): remembered, raised when the frame is out
+           -> a coroutine waits: its task is cancelled
+           -> else: KeyboardInterrupt, at the line that runs
+
+Armed only while code of the user's runs, is unpickled or is pickled. An interrupt within a send would tear a frame,
+and one within the loop would stop the loop; both are kept out here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from types import FrameType, TracebackType
+
+
+class Interrupts:
+    """Decides what a SIGINT does. A context manager: within it, presses wait.
+
+    Args:
+        loop: The loop that runs the cells, in the main thread.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._task: asyncio.Task[None] | None = None
+        self._main = threading.get_ident()
+        self._held = 0
+        self._pending = False
+        self.sync = True
+        self.cancelled = False
+
+    def armed(self, task: asyncio.Task[None] | None) -> Armed:
+        """Let presses through within a `with`.
+
+        Args:
+            task: What to cancel while the user's code waits.
+        """
+        return Armed(self, task)
+
+    def install(self) -> None:
+        """Take the signal; a handler that the user's code has set gives way."""
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def arm(self, task: asyncio.Task[None] | None) -> None:
+        """Let presses through from now on."""
+        self._pending = self.cancelled = False
+        self.sync = True
+        self._task = task
+
+    def disarm(self) -> None:
+        """Ignore presses from now on."""
+        self._task = None
+        self._pending = False
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self._main:
+            self._held += 1
+
+    def __exit__(self, *_: object) -> None:
+        if threading.get_ident() != self._main:
+            return
+        self._held -= 1
+        if self._pending and not self._held:
+            self._pending = False
+            self._press()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._task is None or (frame is not None and frame.f_code in _LEAVING):
+            return
+        if self._held:
+            self._pending = True
+        else:
+            self._press()
+
+    def _press(self) -> None:
+        running = asyncio.current_task(self._loop)
+        if not self.sync and running is not self._task and self._task is not None:
+            self.cancelled = True
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        if self.sync or running is not None:
+            raise KeyboardInterrupt
+
+
+class Armed:
+    """Presses come through within it; the one that ends the body stands in `press`."""
+
+    def __init__(self, interrupts: Interrupts, task: asyncio.Task[None] | None) -> None:
+        self._interrupts, self._task = interrupts, task
+        self.press: KeyboardInterrupt | None = None
+
+    def __enter__(self) -> Armed:
+        self._interrupts.arm(self._task)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> bool:
+        self._interrupts.disarm()
+        if isinstance(error, KeyboardInterrupt):
+            self.press = error
+        return self.press is not None
+
+
+_LEAVING = frozenset({Armed.__exit__.__code__, Interrupts.disarm.__code__})
+"""Code that ends a body: a press that arrives here came too late."""

@@ -1,0 +1,359 @@
+"""What a run prints and shows, in order: text into a shared tail, tail and displays as frames into the socket.
+
+    print -> TextStream -> Outputs.put -> tail (shared memory) --flush--> Stream event -> socket
+    display, result, end -> Outputs.event: flush, then their own frame -> socket
+
+The tail is memory that the keeper also holds: what was written there outlives this process, whatever kills it. A
+stream frame carries the offset of its text, so the keeper knows which part of a dead process's tail it has already.
+A full socket blocks whoever prints, so a cell that prints without end fills no memory.
+
+In a forked child nothing of this is ours: its text goes to descriptors 1 and 2.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import mmap
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from queue import SimpleQueue
+from time import monotonic, sleep
+from typing import Any
+
+from remote_runtime.wire import frames, limits
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.bundle import Bundle
+from remote_runtime.worker.interrupts import Interrupts
+
+LINE_S = 0.002
+"""A finished line waits so long after the last flush: many lines travel as one frame, a single one at once."""
+
+REST_S = 0.010
+"""Text without a line's end waits so long."""
+
+PIECE_BYTES = 1 * limits.MIB
+"""Text of one frame, where a single write is longer than the tail."""
+
+
+class Tail:
+    """Shared memory: start offset (8 bytes), length (4), is stderr (1), padding (3), then the text in utf-8.
+
+    Each of the two words is stored at once, so a kill between any two instructions leaves a tail that can be read.
+
+    Args:
+        fd: A memfd of its final size.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._memory = mmap.mmap(fd, os.fstat(fd).st_size)
+        view = memoryview(self._memory)
+        self._words, self._text = view[:16].cast("Q"), view[16:]
+        self.capacity_bytes = len(self._text)
+        self.offset, self.length = self._words[0], 0
+        self.is_stderr = False
+
+    def append(self, data: bytes) -> None:
+        """Add text that fits."""
+        end = self.length + len(data)
+        self._text[self.length : end] = data
+        self._words[1] = end | (self.is_stderr << 32)
+        self.length = end
+
+    def read(self) -> bytes:
+        """Return the text that is not flushed."""
+        return bytes(self._text[: self.length])
+
+    def advance(self, count: int) -> None:
+        """Forget the text: it has been sent, `count` bytes of it."""
+        self.length = 0
+        self._words[1] = 0
+        self.offset += count
+        self._words[0] = self.offset
+
+
+class Outputs:
+    """The one way out of the user process.
+
+    Args:
+        sock: The channel to the keeper, blocking.
+        tail: Shared with the keeper.
+        interrupts: Kept away while a frame is being sent.
+    """
+
+    def __init__(self, sock: socket.socket, tail: Tail, interrupts: Interrupts) -> None:
+        self._sock, self._tail, self._interrupts = sock, tail, interrupts
+        self._lock = threading.RLock()
+        self._busy = False
+        self._late: list[Callable[[], None]] = []
+        self._flushed_at = 0.0
+        self._flusher: SimpleQueue[None] | None = None
+        self._flush_asked = False
+        self._bundle_id = 0
+        self._children: dict[int, list[str]] = {1: [], 2: []}
+        self.forked = False
+        self.run_id = ""
+
+    def begin(self, run_id: str) -> None:
+        """Count what comes from now on to a run; what is still waiting belongs to the one before."""
+        self.settle()
+        self.run_id = run_id
+
+    def settle(self) -> None:
+        """Send what waits, also after an interrupt that came in the middle of a write."""
+        with self._lock:
+            self._busy = False
+            self.flush()
+
+    def put(self, is_stderr: bool, text: str) -> None:
+        """Print text."""
+        if self.forked:
+            return self._put_forked(2 if is_stderr else 1, text)
+        self._alone(self._store, is_stderr, text.encode("utf-8", "replace"))
+
+    def flush(self) -> None:
+        """Send what waits in the tail."""
+        if self.forked:
+            for fd in (1, 2):
+                self._flush_forked(fd)
+        elif self._tail.length or self._late:
+            self._alone(self._flush)
+
+    def event(self, **body: Any) -> None:
+        """Send an event of the current run, after the text that was printed before it.
+
+        Args:
+            body: One of the event's bodies under its name; for `end` also `bundle`, what travels with it.
+        """
+        bundle = body.pop("bundle", None)
+        self.send(pb.FromWorker(event=pb.Event(run_id=self.run_id, **body)), bundle)
+
+    def send(self, message: pb.FromWorker, bundle: Bundle | None = None) -> None:
+        """Send a message with its bundle, after the text that was printed before it."""
+        if not self.forked:
+            self._alone(self._post, message, bundle)
+
+    def send_raw(self, frame: bytes) -> None:
+        """Send a frame that is no message."""
+        self._alone(self._transmit, frame)
+
+    def become_child(self) -> None:
+        """Run in a forked child: leave the socket and the tail to the parent."""
+        self.forked = True
+        self._lock, self._busy, self._late = threading.RLock(), False, []
+        self._sock.close()
+
+    def _alone(self, work: Callable[..., None], *args: Any) -> None:
+        """Do work that nothing may come between: no thread, and no finalizer or signal handler of this thread."""
+        with self._lock:
+            if self._busy:
+                return self._late.append(partial(work, *args))
+            self._busy = True
+            try:
+                work(*args)
+                while self._late:
+                    self._late.pop(0)()
+            finally:
+                self._busy = False
+
+    def _store(self, is_stderr: bool, data: bytes) -> None:
+        tail = self._tail
+        if is_stderr is not tail.is_stderr or tail.length + len(data) > tail.capacity_bytes:
+            self._flush()
+            tail.is_stderr = is_stderr
+            if len(data) > tail.capacity_bytes:
+                return self._stream_long(data)
+        if not tail.length:
+            self._flush_soon()
+        tail.append(data)
+        if monotonic() - self._flushed_at > LINE_S and b"\n" in data:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._tail.length:
+            self._stream(self._tail.read())
+        self._flushed_at = monotonic()
+
+    def _stream(self, data: bytes) -> None:
+        stream = pb.Stream(stderr=self._tail.is_stderr, text=data.decode())
+        event = pb.Event(run_id=self.run_id, seq=self._tail.offset, stream=stream)
+        with self._interrupts:
+            self._transmit(frames.control(pb.FromWorker(event=event)))
+            self._tail.advance(len(data))
+
+    def _stream_long(self, data: bytes) -> None:
+        for piece in pieces(data, PIECE_BYTES):
+            self._stream(piece)
+        self._flushed_at = monotonic()
+
+    def _post(self, message: pb.FromWorker, bundle: Bundle | None) -> None:
+        self._flush()
+        with self._interrupts:
+            follows = bundle is not None and self._announce(message, bundle)
+            self._transmit(frames.control(message))
+            if follows and bundle is not None:
+                for frame in frames.data(bundle, self._bundle_id):
+                    self._transmit(frame)
+
+    def _announce(self, message: pb.FromWorker, bundle: Bundle) -> bool:
+        self._bundle_id += 1
+        header = message.values.bundle if message.WhichOneof("body") == "values" else message.event.end.bundle
+        return frames.announce(header, bundle, self._bundle_id)
+
+    def _transmit(self, frame: bytes) -> None:
+        with self._interrupts:
+            try:
+                self._sock.sendall(frames.framed(frame))
+            except OSError:  # the keeper is gone, and with it everyone who could see what this process does
+                os._exit(0)
+
+    def _flush_soon(self) -> None:
+        if self._flusher is None:
+            self._flusher = SimpleQueue()
+            threading.Thread(target=self._flush_rests, name="outputs", args=(self._flusher,), daemon=True).start()
+        if not self._flush_asked:
+            self._flush_asked = True
+            self._flusher.put(None)
+
+    def _flush_rests(self, asked: SimpleQueue[None]) -> None:
+        while True:
+            asked.get()
+            sleep(REST_S)
+            with self._lock:
+                self._flush_asked = False
+                self.flush()
+
+    def _put_forked(self, fd: int, text: str) -> None:
+        with self._lock:
+            self._children[fd].append(text)
+            if "\n" in text:
+                self._flush_forked(fd)
+
+    def _flush_forked(self, fd: int) -> None:
+        with self._lock:
+            data = "".join(self._children[fd]).encode("utf-8", "replace")
+            self._children[fd].clear()
+            try:
+                while data:
+                    data = data[os.write(fd, data) :]
+            except OSError:  # the child has closed its descriptor: nobody can be told
+                pass
+
+
+def pieces(data: bytes, limit_bytes: int) -> Iterator[bytes]:
+    """Cut utf-8 text into pieces, each whole characters."""
+    start = 0
+    while start < len(data):
+        end = start + limit_bytes
+        while end < len(data) and data[end] & 0xC0 == 0x80:
+            end -= 1
+        yield data[start:end]
+        start = end
+
+
+class TextStream(io.TextIOBase):
+    """`sys.stdout` or `sys.stderr` of a cell.
+
+    Args:
+        outputs: Where the text goes.
+        is_stderr: Which of the two it is.
+    """
+
+    encoding = "utf-8"
+    errors = "replace"
+    newlines = None
+    mode = "w"
+
+    def __init__(self, outputs: Outputs, is_stderr: bool) -> None:
+        super().__init__()
+        self._outputs, self._is_stderr, self._put = outputs, is_stderr, outputs.put
+        self._shut = False
+        self.name = "<stderr>" if is_stderr else "<stdout>"
+        self.buffer = ByteStream(self)
+
+    def write(self, text: str) -> int:
+        """Print text.
+
+        Raises:
+            TypeError: It is no text.
+            ValueError: The stream is closed.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self._shut:
+            raise ValueError("I/O operation on closed file")
+        self._put(self._is_stderr, text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Send what was printed."""
+        self._outputs.flush()
+
+    def close(self) -> None:
+        """Close the stream until the next run."""
+        self._outputs.flush()
+        self._shut = True
+
+    def reopen(self) -> None:
+        """Make a closed stream usable again."""
+        self._shut = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the cell has closed it."""
+        return self._shut
+
+    @property
+    def line_buffering(self) -> bool:
+        """As a terminal's: whoever asks flushes less."""
+        return True
+
+    def reconfigure(self, **_: object) -> None:
+        """Accept what programs ask of a terminal; there is nothing to change."""
+
+    def writable(self) -> bool:
+        """Tell that text can be written."""
+        return True
+
+    def isatty(self) -> bool:
+        """Tell that no terminal is there."""
+        return False
+
+    def fileno(self) -> int:
+        """Return the descriptor whose text is shown beside this stream's: what subprocesses write to."""
+        return 2 if self._is_stderr else 1
+
+
+class ByteStream(io.BufferedIOBase):
+    """`sys.stdout.buffer`: bytes in utf-8.
+
+    Args:
+        text: The stream they go to.
+    """
+
+    def __init__(self, text: TextStream) -> None:
+        super().__init__()
+        self.raw = self
+        self._text = text
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def write(self, data: Any) -> int:
+        """Print bytes; a character that is not whole waits for its rest."""
+        held = bytes(data)
+        self._text.write(self._decoder.decode(held))
+        return len(held)
+
+    def flush(self) -> None:
+        """Send what was printed."""
+        self._text.flush()
+
+    def writable(self) -> bool:
+        """Tell that bytes can be written."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the text stream's descriptor."""
+        return self._text.fileno()

@@ -1,0 +1,155 @@
+"""What a session is asked between runs: fetch, put, remove, list, free, environment.
+
+    ToWorker -> the row of its body -> FromWorker, with the request's id
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from typing import Any
+
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire import payload, versions
+from remote_runtime.wire.bundle import Bundle
+from remote_runtime.wire.failures import Failed
+from remote_runtime.worker import describe, returns, tracebacks
+from remote_runtime.worker.execute import Parcel, Session, problem_of, unpacked
+
+Answer = tuple[pb.FromWorker, Bundle | None]
+
+
+class Requests:
+    """Answers requests that are no runs.
+
+    Args:
+        session: What they are about.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.devices: list[pb.Device] = []
+        self._table: Mapping[str, Callable[[Any, Parcel], Answer]] = {
+            "fetch": self._fetch,
+            "put": self._put,
+            "remove": self._remove,
+            "list_vars": self._list_vars,
+            "free": self._free,
+            "environment": self._environment,
+            "drop": self._drop,
+        }
+
+    def answer(self, message: pb.ToWorker, parcel: Parcel) -> None:
+        """Answer one request; an answer without an id is not sent.
+
+        Args:
+            message: The request.
+            parcel: The values that came with it, if any.
+        """
+        body = message.WhichOneof("body") or ""
+        reply, bundle = self._attempt(body, message, parcel)
+        reply.request_id = message.request_id
+        if body != "drop" or message.request_id:
+            self._session.outputs.send(reply, bundle)
+        tracebacks.forget()
+
+    def _attempt(self, body: str, message: pb.ToWorker, parcel: Parcel) -> Answer:
+        handle = self._table.get(body)
+        if handle is None:
+            return _failure(Failed("protocol", f"a user process cannot answer `{body}`")), None
+        answer: Answer = _failure(Failed("interrupted", f"`{body}` was interrupted", "ask again")), None
+        with self._session.interrupts.armed(asyncio.current_task()):
+            try:
+                answer = handle(getattr(message, body), parcel)
+            except (Failed, payload.UnpackError) as error:
+                answer = _failure(error), None
+        return answer
+
+    def _fetch(self, asked: pb.Fetch, _: Parcel) -> Answer:
+        """Return a value by name or by token, under its name; under "_" where it has only a token."""
+        namespace = self._session.names.namespace
+        if asked.token:
+            value = self._session.registry.resolve(asked.token)
+        elif asked.name in namespace:
+            value = namespace[asked.name]
+        else:
+            raise Failed("not-found", f"the session has no `{asked.name}`", "see `%gpu vars` for what it has")
+        name = asked.name or returns.RESULT
+        try:
+            return pb.FromWorker(values=pb.Values()), payload.pack({name: value}, namespace=namespace).bundle
+        except payload.PackError as error:
+            raise Failed("pack", error.message, error.hint) from error
+
+    def _put(self, _: pb.Put, parcel: Parcel) -> Answer:
+        self._session.names.namespace.update(unpacked(self._session, parcel))
+        return pb.FromWorker(done=pb.Done()), None
+
+    def _remove(self, asked: pb.Remove, _: Parcel) -> Answer:
+        alive = dict(self._session.names.items())
+        gone = [name for name in dict.fromkeys(asked.names) if name in alive]
+        before = _memory_bytes()
+        self._session.registry.drop_values([alive.pop(name) for name in gone])
+        for name in gone:
+            del self._session.names.namespace[name]
+        return _removed(gone, before), None
+
+    def _list_vars(self, _: pb.ListVars, __: Parcel) -> Answer:
+        rows = [describe.described(name, value) for name, value in self._session.names.items()]
+        return pb.FromWorker(vars=pb.VarTable(vars=rows)), None
+
+    def _free(self, _: pb.Free, __: Parcel) -> Answer:
+        before = _memory_bytes()
+        tracebacks.forget()
+        self._session.shell.displayhook.forget()
+        return _removed([], before), None
+
+    def _environment(self, _: pb.Environment, __: Parcel) -> Answer:
+        packages = {dist.metadata["Name"] or "": dist.version for dist in metadata.distributions()}
+        info = pb.EnvironmentInfo(versions=versions.here(), executable=sys.executable, directory=os.getcwd())
+        info.packages.update({name: version for name, version in packages.items() if name})
+        info.devices.extend(self.devices)
+        return pb.FromWorker(environment=info), None
+
+    def _drop(self, asked: pb.Drop, _: Parcel) -> Answer:
+        self._session.registry.drop(asked.tokens)
+        return pb.FromWorker(done=pb.Done()), None
+
+
+def _failure(error: Failed | payload.UnpackError) -> pb.FromWorker:
+    told = problem_of(error)
+    return pb.FromWorker(failure=pb.Failure(code=told.code, message=told.message, hint=told.hint))
+
+
+def _removed(names: list[str], before: tuple[str, int | None]) -> pb.FromWorker:
+    """Collect what nobody holds, and tell how much that gave back."""
+    gc.collect()
+    cuda = _cuda()
+    if cuda is not None:
+        cuda.empty_cache()
+    where, after = _memory_bytes()
+    removed = pb.Removed(names=names, detail=where)
+    if before[1] is not None and after is not None:
+        removed.freed_bytes = max(0, before[1] - after)
+    return pb.FromWorker(removed=removed)
+
+
+def _memory_bytes() -> tuple[str, int | None]:
+    """Return which memory is measured, and how much of it this process holds; None where it cannot be read."""
+    cuda = _cuda()
+    if cuda is not None:
+        return "GPU memory", sum(int(cuda.memory_reserved(i)) for i in range(cuda.device_count()))
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return "memory", int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return "memory", None
+
+
+def _cuda() -> Any:
+    """Return torch's CUDA module where the session has used it, else None."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return cuda if cuda is not None and cuda.is_initialized() else None

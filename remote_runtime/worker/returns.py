@@ -1,0 +1,231 @@
+"""What goes back to the notebook by value and what stays as a handle.
+
+    bound names -> surely large or on a GPU: Held
+                -> the rest: one bundle; where that fails or is too large, each name on trial, then one bundle
+
+One bundle, because two pickles would part what is one object. A handle's token keeps its object alive until the
+notebook drops it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from remote_runtime.wire import limits, payload
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.failures import Failed
+from remote_runtime.worker import describe
+
+EXCEPTION = "!exception"
+"""Name in the bundle under which the cell's exception travels."""
+
+RESULT = "_"
+"""Name under which the last expression's value travels."""
+
+SIZE, CUDA, KEEP, INTERRUPTED = "size", "cuda", "keep", "interrupted"
+_DEPTH, _ITEMS = 2, 1000
+
+
+class Registry:
+    """Objects that handles stand for, each kept alive by its token."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, object] = {}
+
+    def keep(self, value: object) -> str:
+        """Keep an object alive and return its token."""
+        token = secrets.token_hex(8)
+        self._objects[token] = value
+        return token
+
+    def resolve(self, token: object) -> object:
+        """Return the object of a token.
+
+        Raises:
+            Failed: code "not-found", when the token was dropped or is of an earlier process.
+        """
+        if not isinstance(token, str) or token not in self._objects:
+            raise Failed(
+                "not-found", f"no value has the handle {token}", "run the cell again that made the value"
+            )
+        return self._objects[token]
+
+    def drop(self, tokens: Iterable[str]) -> None:
+        """Let go of objects; an unknown token is one that is gone already."""
+        for token in tokens:
+            self._objects.pop(token, None)
+
+    def drop_values(self, values: Iterable[object]) -> None:
+        """Let go of certain objects, whatever their tokens."""
+        gone = {id(value) for value in values}
+        self._objects = {token: value for token, value in self._objects.items() if id(value) not in gone}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a run wants back.
+
+    Args:
+        none: Nothing but what is in `force`.
+        force: Names copied whatever their size.
+        keep: Names that stay remote whatever their size.
+        name_bytes: The most that one name may take.
+        total_bytes: The most that all together may take.
+    """
+
+    none: bool = False
+    force: frozenset[str] = frozenset()
+    keep: frozenset[str] = frozenset()
+    name_bytes: int = limits.NAME_RETURN_BYTES
+    total_bytes: int = limits.TOTAL_RETURN_BYTES
+
+    @classmethod
+    def of(cls, asked: pb.Returns) -> Rule:
+        """Read a run's wishes; a limit of 0 means the default."""
+        return cls(
+            none=asked.none,
+            force=frozenset(asked.force),
+            keep=frozenset(asked.keep),
+            name_bytes=asked.name_limit_bytes or limits.NAME_RETURN_BYTES,
+            total_bytes=asked.total_limit_bytes or limits.TOTAL_RETURN_BYTES,
+        )
+
+
+@dataclass
+class Sorted:
+    """Values on their way back.
+
+    Args:
+        values: What may still travel.
+        why: Names that stay, each with its reason.
+    """
+
+    values: dict[str, Any]
+    why: dict[str, str] = field(default_factory=dict)
+
+    def stay(self, name: str, why: str) -> None:
+        """Move a name to those that stay."""
+        del self.values[name]
+        self.why[name] = why
+
+
+def choose(values: Mapping[str, object], rule: Rule, namespace: dict[str, Any]) -> tuple[payload.Packed | None, dict[str, str]]:
+    """Decide what travels and pickle it.
+
+    Args:
+        values: What the run bound, its last value and its exception under their names.
+        rule: What the run wants back.
+        namespace: The session's.
+
+    Returns:
+        The bundle, None when nothing travels; and the names that stay, each with its reason. A value that cannot
+        travel stays, its reason says why.
+    """
+    found = Sorted({n: v for n, v in values.items() if not rule.none or n in rule.force or n == EXCEPTION})
+    for name, value in list(found.values.items()):
+        why = _stays_unseen(name, value, rule)
+        if why:
+            found.stay(name, why)
+    packed = _all_at_once(found, rule, namespace)
+    if packed is None and found.values:
+        sizes = _on_trial(found, rule, namespace)
+        _fit_total(found, sizes, rule)
+        packed = _what_is_left(found, namespace)
+    found.why.pop(EXCEPTION, None)
+    return packed, found.why
+
+
+def _stays_unseen(name: str, value: object, rule: Rule) -> str:
+    """Tell why a value stays, where no pickling is needed to know."""
+    if name in rule.keep:
+        return KEEP
+    if name in rule.force:
+        return ""
+    if on_cuda(value):
+        return CUDA
+    size = describe.size_bytes(value)
+    return SIZE if size is not None and size > rule.name_bytes else ""
+
+
+def on_cuda(value: Any, depth: int = _DEPTH) -> bool:
+    """Tell whether a value, or a part of a small container, lives on a GPU."""
+    if isinstance(value, (list, tuple, dict)):
+        parts = value.values() if isinstance(value, dict) else value
+        return depth > 0 and len(value) <= _ITEMS and any(on_cuda(part, depth - 1) for part in list(parts))
+    return describe.device(value).startswith("cuda")
+
+
+def _all_at_once(found: Sorted, rule: Rule, namespace: dict[str, Any]) -> payload.Packed | None:
+    """Pickle everything, on the hope that it is small; None when it is not."""
+    if not found.values:
+        return None
+    limit = None if rule.force & found.values.keys() else rule.total_bytes
+    try:
+        packed = payload.pack(found.values, namespace=namespace, limit_bytes=limit)
+    except Exception:  # pickling runs the user's code; which name it was, the trial tells
+        return None
+    sizes = {name: size for name, size in packed.sizes.items() if name not in rule.force}
+    fits = max(sizes.values(), default=0) <= rule.name_bytes and sum(sizes.values()) <= rule.total_bytes
+    return packed if fits else None
+
+
+def _on_trial(found: Sorted, rule: Rule, namespace: dict[str, Any]) -> dict[str, int]:
+    """Pickle each name by itself; return the sizes of those that may travel."""
+    sizes = {}
+    for name, value in list(found.values.items()):
+        limit = None if name in rule.force else rule.name_bytes
+        try:
+            sizes[name] = payload.pack({name: value}, namespace=namespace, limit_bytes=limit).bundle.size_bytes
+        except payload.TooLarge:
+            found.stay(name, SIZE)
+        except Exception as error:  # pickling runs the user's code, which may raise anything
+            found.stay(name, reason(error))
+    return sizes
+
+
+def _fit_total(found: Sorted, sizes: Mapping[str, int], rule: Rule) -> None:
+    """Let the largest stay until the rest fits; what is forced travels and counts for nothing."""
+    total = 0
+    for name in sorted(sizes, key=lambda name: sizes[name]):
+        if name in rule.force:
+            continue
+        total += sizes[name]
+        if total > rule.total_bytes:
+            found.stay(name, SIZE)
+
+
+def _what_is_left(found: Sorted, namespace: dict[str, Any]) -> payload.Packed | None:
+    """Pickle in one bundle what passed its trial; what fails now, a moment later, stays."""
+    while found.values:
+        try:
+            return payload.pack(found.values, namespace=namespace)
+        except payload.PackError as error:
+            if error.name not in found.values:
+                raise
+            found.stay(error.name, reason(error))
+    return None
+
+
+def reason(error: BaseException) -> str:
+    """Say why a value could not be pickled, in one sentence."""
+    if isinstance(error, payload.PackError):
+        return error.message
+    return f"pickling it raised {type(error).__name__}"
+
+
+def can_return(error: BaseException, namespace: dict[str, Any], limit_bytes: int) -> bool:
+    """Tell whether an exception can be pickled, and rebuilt as the same class.
+
+    Args:
+        error: The exception.
+        namespace: The session's.
+        limit_bytes: The most that it may take.
+    """
+    try:
+        packed = payload.pack({EXCEPTION: error}, namespace=namespace, limit_bytes=limit_bytes)
+        return type(payload.unpack(packed.bundle, namespace=namespace)[EXCEPTION]) is type(error)
+    except Exception:  # its class is the user's: `__reduce__` and `__init__` may raise anything
+        return False

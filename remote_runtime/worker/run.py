@@ -1,0 +1,80 @@
+"""One run as the keeper knows it: what was asked, its log, its state, who follows it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from remote_runtime.wire import limits
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.worker.endings import Stop
+from remote_runtime.worker.runlog import RunLog
+from remote_runtime.worker.runstate import RunState, Step, advance
+
+if TYPE_CHECKING:
+    from remote_runtime.worker.client import Client
+    from remote_runtime.worker.upload import Upload
+
+LABEL_CHARACTERS = 80
+
+
+class Run:
+    """One run.
+
+    Args:
+        message: The request, whose bundle is only announced.
+        log: Takes its events.
+        at: When it was asked for, seconds since the epoch.
+    """
+
+    def __init__(self, message: pb.ToWorker, log: RunLog, at: float) -> None:
+        asked = message.run
+        self.run_id, self.request_id = asked.run_id, message.request_id
+        self.timeout_s, self.background = asked.timeout_s, asked.background
+        self.keep_s = asked.keep_s or limits.KEEP_S
+        self.label = _label(asked.source)
+        self.log = log
+        self.state = RunState.QUEUED
+        self.begun = False
+        self.stop: Stop | None = None
+        self.stopped_at = 0.0
+        self.upload: Upload | None = None
+        self.owner: Client | None = None
+        self.followers: set[Client] = set()
+        self.timers: list[asyncio.TimerHandle] = []
+        self.message = message
+        self.status = ""
+        self.started_at, self.ended_at = at, 0.0
+
+    @property
+    def arrived(self) -> bool:
+        """Whether all its values have come."""
+        return self.upload is None or self.upload.whole
+
+    def step(self, step: Step) -> None:
+        """Change its state.
+
+        Raises:
+            Failed: code "internal", for a step that the table does not have.
+        """
+        self.state = advance(self.state, step)
+
+    def info(self, now: float, session_id: str) -> pb.RunInfo:
+        """Describe it as `RunInfo`."""
+        running = "queued" if self.state is RunState.QUEUED else "running"
+        return pb.RunInfo(
+            run_id=self.run_id,
+            state=self.status or running,
+            label=self.label,
+            started_at=self.started_at,
+            elapsed_s=max(0.0, (self.ended_at or now) - self.started_at),
+            event_count=self.log.last_seq,
+            background=self.background,
+            session_id=session_id,
+        )
+
+
+def _label(source: str) -> str:
+    """Return the first line that says something; line 1 stands for the magic's own."""
+    lines = (line.strip() for line in source.splitlines())
+    return next((line for line in lines if line), "")[:LABEL_CHARACTERS]

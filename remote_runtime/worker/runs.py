@@ -1,0 +1,106 @@
+"""All runs of a session that are still remembered, oldest first.
+
+run_id --> Run, or "forgotten", or unknown
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.failures import Failed
+from remote_runtime.worker.run import Run
+from remote_runtime.worker.runlog import Bounds, Forgotten, RunLog, surplus
+from remote_runtime.worker.runstate import RunState
+
+
+class Runs:
+    """The runs of one session.
+
+    Args:
+        bounds: How much of their output is kept.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._runs: dict[str, Run] = {}
+        self._forgotten = Forgotten()
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(list(self._runs.values()))
+
+    def find(self, run_id: str) -> Run | None:
+        """Return a run, None where it is not known.
+
+        Raises:
+            Failed: code "not-found", for a run whose log is no longer kept.
+        """
+        if run_id in self._forgotten:
+            raise Failed("not-found", f"the output of run {run_id} is no longer kept", "run the cell again")
+        return self._runs.get(run_id)
+
+    def get(self, run_id: str) -> Run:
+        """Return a run.
+
+        Raises:
+            Failed: code "not-found", for a run that is not known or no longer kept.
+        """
+        run = self.find(run_id)
+        if run is None:
+            raise Failed("not-found", f"this session has no run {run_id!r}", "`%gpu ps` lists its runs")
+        return run
+
+    def add(self, message: pb.ToWorker, at: float) -> Run:
+        """Remember a new run.
+
+        Args:
+            message: The request.
+            at: Seconds since the epoch.
+        """
+        run = Run(message, RunLog(message.run.run_id, self._bounds), at)
+        self._runs[run.run_id] = run
+        return run
+
+    def known(self, run_id: str) -> Run | None:
+        """Return a run, None where it is not known or no longer kept."""
+        return self._runs.get(run_id)
+
+    def unask(self, run: Run) -> None:
+        """Take a run as never asked for: it may come again. Whoever else follows it is told."""
+        for timer in run.timers:
+            timer.cancel()
+        for follower in list(run.followers):
+            follower.unfollow(run)
+            if follower is not run.owner:
+                follower.refuse(
+                    0, Failed("not-found", f"run {run.run_id} never arrived whole", "run the cell again")
+                )
+        self._runs.pop(run.run_id, None)
+
+    @property
+    def alive(self) -> list[Run]:
+        """Runs that have not ended."""
+        return [run for run in self._runs.values() if run.state is not RunState.ENDED]
+
+    def shrink(self) -> None:
+        """Forget what is over the bound, as `runlog.surplus` chooses."""
+        chosen = surplus([run.log for run in self._runs.values()], self._bounds.keep_bytes)
+        for log in chosen:
+            self._forget(log.run_id)
+
+    def expire(self, now: float) -> None:
+        """Forget what ended longer ago than it was to be kept.
+
+        Args:
+            now: Seconds since the epoch.
+        """
+        for run in self:
+            if run.state is RunState.ENDED and now - run.ended_at > run.keep_s:
+                self._forget(run.run_id)
+
+    def _forget(self, run_id: str) -> None:
+        run = self._runs[run_id]
+        if run.followers:  # it is on its way to someone, who would wait for its end for ever
+            return
+        del self._runs[run_id]
+        self._forgotten.add(run_id)

@@ -1,0 +1,108 @@
+"""A stream that breaks anywhere costs nothing but time: no event is lost, none comes twice, one end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kernel_proxy.errors import DiskFull, NotFound
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.bundle import Bundle
+from tests.client.roads import joined, texts
+from tests.client.standin import Worker
+
+LINES = [f"line {n}" for n in range(6)]
+SOURCE = "\n".join(LINES)
+
+
+def ready(**options: object) -> Worker:
+    worker = Worker(**options)  # type: ignore[arg-type]
+    worker.hold.set()
+    return worker
+
+
+@pytest.mark.parametrize("after", range(1, len(LINES) + 3))
+def test_cut_at_every_event_boundary(after: int, short: Path) -> None:
+    worker = ready(cuts=[after])
+    with joined(worker, short) as session:
+        events = list(session.run(pb.Run(source=SOURCE)))
+    assert texts(events) == LINES
+    assert [e.seq for e in events] == list(range(1, len(LINES) + 2))
+    assert [e.WhichOneof("body") for e in events].count("end") == 1
+
+
+def test_every_stream_is_cut_after_two_frames(short: Path) -> None:
+    worker = ready(cuts=[2] * 20)
+    with joined(worker, short) as session:
+        events = list(session.run(pb.Run(source=SOURCE)))
+    assert texts(events) == LINES
+    assert worker.streams > 5
+
+
+def test_a_run_the_worker_never_read_is_sent_again_with_its_values(short: Path) -> None:
+    worker = ready(deaf={0})
+    bundle = Bundle(b"p" * 10, (memoryview(bytearray(3_000_000)),))
+    with joined(worker, short) as session:
+        events = list(session.run(pb.Run(source=SOURCE), bundle))
+    assert texts(events) == LINES
+    assert worker.bundles == [3_000_010]
+
+
+def test_an_open_request_is_asked_again(short: Path) -> None:
+    worker = ready(deaf={0}, answers={"list_vars": pb.FromWorker(vars=pb.VarTable(vars=[pb.Held(name="x")]))})
+    with joined(worker, short) as session:
+        assert [held.name for held in session.vars()] == ["x"]
+
+
+def test_following_begins_behind_what_was_seen(short: Path) -> None:
+    worker = ready()
+    with joined(worker, short) as session:
+        run = session.run(pb.Run(source=SOURCE))
+        first = list(run)
+        again = list(session.follow(run.run_id, after_seq=3))
+    assert again == first[3:]
+
+
+def test_two_streams_of_one_run_both_see_everything(short: Path) -> None:
+    worker = Worker()
+    with joined(worker, short) as session:
+        run = session.run(pb.Run(source=SOURCE))
+        first = next(run)
+        other = session.follow(run.run_id)
+        assert next(other) == first
+        worker.hold.set()
+        assert texts([first, *run]) == texts([first, *other]) == LINES
+
+
+def test_an_event_that_skips_numbers_is_asked_for(short: Path) -> None:
+    worker = ready()
+    with joined(worker, short) as session:
+        worker.skip = 3
+        assert texts(session.run(pb.Run(source=SOURCE))) == LINES
+
+
+def test_an_unknown_run_cannot_be_followed(short: Path) -> None:
+    with joined(ready(), short) as session, pytest.raises(NotFound, match="there is no run r9"):
+        list(session.follow("r9"))
+
+
+def test_a_refused_run_raises_and_has_no_end(short: Path) -> None:
+    worker = ready(answers={"run": pb.FromWorker(failure=pb.Failure(code="disk-full", message="no room"))})
+    with joined(worker, short) as session, pytest.raises(DiskFull, match="no room"):
+        list(session.run(pb.Run(source=SOURCE)))
+
+
+def test_the_end_is_acknowledged_once_all_is_shown(short: Path) -> None:
+    worker = ready()
+    with joined(worker, short) as session:
+        run = session.run(pb.Run(source=SOURCE))
+        list(run)
+        assert worker.wait_for("ack").ack == pb.Ack(run_id=run.run_id, seq=len(LINES) + 1)
+
+
+def test_names_alive_follow_each_end(short: Path) -> None:
+    with joined(ready(), short) as session:
+        assert session.alive == {"x"}
+        list(session.run(pb.Run(source=SOURCE)))
+        assert session.alive == {"x", "y"}

@@ -1,0 +1,355 @@
+"""Opening, waiting, counting down and releasing, over workers in memory and a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from remote_runtime.engines import records
+from remote_runtime.engines.base import Exit
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire import versions
+from remote_runtime.wire.failures import Failed
+from tests.engines.memory import settle
+from tests.gateway.rig import A100, SECOND, Client, Rig, rig
+
+Play = Callable[[Callable[[Rig], Awaitable[None]]], None]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[..., None]:
+    def run(body: Callable[[Rig], Awaitable[None]], **more: object) -> None:
+        async def within() -> None:
+            async with rig(tmp_path, *more.pop("devices", (A100,)), **more) as made:  # type: ignore[arg-type]
+                await asyncio.wait_for(body(made), 10)
+
+        asyncio.run(within())
+
+    return run
+
+
+def test_a_session_gets_a_warm_worker_at_once(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        client = await rig.open("A100", "nb", notebook="a.ipynb")
+        assert [u.WhichOneof("body") for u in client.updates] == ["granted"]
+        granted, claim = client.granted, rig.keeper(client).claim
+        assert (granted.fresh, granted.incarnation, granted.devices[0].holder) == (True, 1, "nb")
+        assert granted.unix == f"/{rig.engine.launched[0]}"
+        assert (claim.session, claim.token, claim.notebook) == ("nb", granted.token, "a.ipynb")
+        assert Path(claim.directory).is_dir()
+        assert claim.memory_limit_bytes > 0
+
+    play(body)
+
+
+def test_the_same_name_is_the_same_session(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        first, second = await rig.open("A100", "nb"), await rig.open("any", "nb")
+        assert second.granted.session_id == first.granted.session_id
+        assert (second.granted.token, second.granted.fresh) == (first.granted.token, False)
+
+    play(body)
+
+
+def test_two_who_open_one_name_at_once_share_it(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        requests = [pb.OpenRequest(versions=versions.here(), target="A100", session="nb") for _ in range(2)]
+        clients = [Client(rig, request) for request in requests]
+        await asyncio.gather(*(client.task for client in clients))
+        assert len({client.granted.session_id for client in clients}) == 1
+        assert sorted(client.granted.fresh for client in clients) == [False, True]
+
+    play(body)
+
+
+def test_a_name_on_another_target_is_an_error_that_names_both(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        await rig.open("A100", "nb")
+        failure = (await rig.open("cpu", "nb")).failure
+        assert failure.code == "bad-target"
+        assert str(failure) == (
+            "session nb runs on A100 and was asked for on cpu\n"
+            "hint: choose another --session, or release this one with `%gpu stop nb`"
+        )
+
+    play(body)
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "code", "part"),
+    [
+        ("A100:0", {}, "bad-target", "`A100:0`"),
+        ("H100", {}, "target-unavailable", "it has 1 x A100-40GB (price -), cpu (price -)"),
+        ("A100", {"must_exist": True}, "not-found", "no session named nb"),
+    ],
+)
+def test_what_cannot_be_opened(play: Play, target: str, more: dict, code: str, part: str) -> None:
+    async def body(rig: Rig) -> None:
+        failure = (await rig.open(target, "nb", **more)).failure
+        assert (failure.code, part in failure.message) == (code, True)
+        assert failure.hint
+
+    play(body)
+
+
+def test_versions_that_cannot_talk_are_shown_as_a_table(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        old = pb.Versions(protocol=1, python="3.8.1")
+        client = Client(rig, pb.OpenRequest(versions=old, target="cpu", session="nb"))
+        await client.task
+        assert client.failure.code == "version-mismatch"
+        assert "python   3.8.1" in client.failure.message
+
+    play(body)
+
+
+def test_who_waits_is_told_the_place_and_the_holder(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        holder = await rig.open("A100", "first")
+        rig.run(holder)
+        await rig.look()
+        second, third = await rig.open("A100", "second"), await rig.open("A100", "third")
+        assert (second.waiting.place, third.waiting.place) == (1, 2)
+        assert second.waiting.reason == "A100-40GB is held by session first"
+        assert not second.waiting.HasField("release_in_s")
+        await rig.gateway.release(pb.ReleaseRequest(session="first", force=True))
+        await settle()
+        assert second.granted
+        assert third.waiting.reason == "A100-40GB is held by session second"
+
+    play(body)
+
+
+def test_who_does_not_wait_is_refused(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        await rig.open("A100", "first")
+        failure = (await rig.open("A100", "second", no_wait=True)).failure
+        assert (failure.code, failure.message) == ("target-busy", "A100-40GB is held by session first")
+        assert (await rig.open("cpu", "third", no_wait=True)).granted
+
+    play(body)
+
+
+def test_a_cancelled_open_leaves_the_queue(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        await rig.open("A100", "first")
+        second, third = await rig.open("A100", "second"), await rig.open("A100", "third")
+        second.task.cancel()
+        await settle()
+        assert third.waiting.place == 1
+
+    play(body)
+
+
+def test_an_idle_holder_is_counted_down_and_both_are_told(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        holder = await rig.open("A100", "first")
+        keeper = rig.keeper(holder)
+        keeper.info.names.extend(["model", "data"])
+        await rig.look(5)
+        waiter = await rig.open("A100", "second")
+        assert waiter.waiting.release_in_s == 60
+        assert keeper.notices[-1].release_in_s == 60
+        assert keeper.notices[-1].text == (
+            "session first is released in 60 s because session second waits for what it holds; "
+            "it would lose: model, data; any run keeps it"
+        )
+        await rig.look(59)
+        assert not waiter.granted
+        await rig.look(2)
+        assert waiter.granted
+        reply = await rig.gateway.exit(pb.ExitRequest(session_id=holder.granted.session_id))
+        assert (reply.gone, reply.reason) == (True, "lease")
+
+    play(body)
+
+
+@pytest.mark.parametrize("still_running", [True, False], ids=["running", "already over"])
+def test_a_run_during_the_countdown_keeps_the_session(play: Play, still_running: bool) -> None:
+    async def body(rig: Rig) -> None:
+        holder = await rig.open("A100", "first")
+        waiter = await rig.open("A100", "second")
+        rig.now += 30
+        rig.run(holder)
+        if not still_running:
+            rig.rest(holder)
+        await rig.look(1)
+        assert "session first is kept" in [n.text for n in rig.keeper(holder).notices]
+        await rig.look(31)
+        assert not waiter.granted
+        assert waiter.waiting.HasField("release_in_s") is not still_running
+
+    play(body)
+
+
+def test_the_countdown_stops_when_nobody_waits_any_more(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        holder = await rig.open("A100", "first")
+        waiter = await rig.open("A100", "second")
+        waiter.task.cancel()
+        await settle()
+        await rig.look(100)
+        assert rig.keeper(holder).notices[-1].text == "session first is kept"
+        assert rig.gateway.care.release_in_s([holder.granted.session_id]) is None
+
+    play(body)
+
+
+def test_nothing_idle_is_released_while_nobody_waits(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        holder = await rig.open("A100", "first")
+        for _ in range(3):
+            await rig.look(100_000)
+        assert not rig.keeper(holder).notices
+
+    play(body)
+
+
+def test_an_idle_policy_counts_down_by_itself(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        holder = await rig.open("A100", "first", idle_s=600.0)
+        await rig.look(599)
+        assert not rig.keeper(holder).notices
+        await rig.look(2)
+        assert "because it was idle for 600 s" in rig.keeper(holder).notices[0].text
+        await rig.look(61)
+        assert not rig.engine.workers.keys() & {holder.granted.unix[1:]}
+
+    play(body)
+
+
+def test_a_keeper_that_is_silent_is_not_taken_for_idle(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        holder = await rig.open("A100", "first")
+        waiter = await rig.open("A100", "second")
+        rig.keeper(holder).silent = True
+        await rig.look(1)
+        await rig.look(100)
+        assert not waiter.granted
+
+    play(body)
+
+
+def test_a_device_that_another_runtime_locked_is_waited_for(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        rig.keepers.locked["GPU-1"] = "device GPU-1 is held by nb of bob"
+        client = await rig.open("A100", "nb")
+        assert client.waiting.reason == "A100-40GB is held by another runtime of this machine (nb of bob)"
+        rig.keepers.locked.clear()
+        await rig.look(3)
+        assert client.granted
+        assert len(rig.engine.killed) == 0
+
+    play(body)
+
+
+def test_a_worker_that_does_not_answer_the_claim_is_replaced(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        from tests.gateway.rig import Keeper
+
+        rig.keepers.by_address[f"unix:/{rig.engine.launched[0]}"] = Keeper(silent=True)
+        client = await rig.open("A100", "nb")
+        assert client.granted
+        assert rig.engine.killed == [rig.engine.launched[0]]
+
+    play(body)
+
+
+def test_the_end_of_a_worker_frees_its_device_and_is_told(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        first = await rig.open("A100", "first")
+        second = await rig.open("A100", "second")
+        rig.engine.end(first.granted.unix[1:], Exit("killed", None, 9))
+        await settle()
+        assert second.granted
+        reply = await rig.gateway.exit(pb.ExitRequest(session_id=first.granted.session_id))
+        assert (reply.gone, reply.reason, reply.detail) == (True, "killed", "its worker ended: killed by SIGKILL")
+
+    play(body)
+
+
+def test_release_says_what_is_lost_and_stops_for_runs(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        client = await rig.open("A100", "nb")
+        rig.keeper(client).info.names.append("x")
+        rig.run(client)
+        with pytest.raises(Failed, match=r"1 run is active: 'train\(\)' in session nb"):
+            await rig.gateway.release(pb.ReleaseRequest(session="nb"))
+        reply = await rig.gateway.release(pb.ReleaseRequest(session="nb", force=True))
+        assert (list(reply.lost_names), reply.stopped_runs[0].label) == (["x"], "train()")
+        with pytest.raises(Failed, match="no session nb"):
+            await rig.gateway.release(pb.ReleaseRequest(session="nb"))
+
+    play(body)
+
+
+def test_stop_names_the_runs_unless_it_is_forced(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        rig.run(await rig.open("A100", "one"))
+        rig.run(await rig.open("A100", "two"))
+        with pytest.raises(Failed, match="2 runs are active: .* in session one, .* in session two"):
+            await rig.gateway.stop(pb.StopRequest())
+        assert not rig.gateway.finished.is_set()
+        reply = await rig.gateway.stop(pb.StopRequest(force=True))
+        assert sorted(info.name for info in reply.stopped) == ["one", "two"]
+        assert rig.gateway.finished.is_set()
+
+    play(body, devices=(A100, SECOND))
+
+
+def test_describe_marks_what_is_held_and_by_whom(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        await rig.open("A100", "nb")
+        rows = [(d.id, d.state, d.holder) for d in (await rig.gateway.describe(pb.DescribeRequest())).devices]
+        assert rows == [("GPU-1", "held", "nb"), ("GPU-2", "free", ""), ("cpu", "free", "")]
+
+    play(body, devices=(A100, SECOND))
+
+
+def test_the_gateway_ends_when_nothing_was_held_for_long_enough(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        client = await rig.open("A100", "nb")
+        await rig.look(10_000)
+        assert not rig.gateway.finished.is_set()
+        await rig.gateway.release(pb.ReleaseRequest(session="nb"))
+        with rig.gateway.call():
+            await rig.look(10_000)
+        await rig.look(800)
+        assert not rig.gateway.finished.is_set()
+        await rig.look(200)
+        assert rig.gateway.finished.is_set()
+        assert client.granted
+
+    play(body, idle_exit_s=900.0)
+
+
+def test_a_full_disk_is_an_error_and_costs_no_worker(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(rig: Rig) -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(records.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            failure = (await rig.open("A100", "nb")).failure
+        assert failure.code == "disk-full"
+        assert not rig.engine.killed
+        assert (await rig.open("A100", "nb")).granted
+
+    play(body)
+
+
+def test_the_next_gateway_adopts_what_it_finds(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with rig(tmp_path, A100, SECOND) as first:
+            client, lost = await first.open("A100", "nb"), await first.open("A100", "lost")
+            await lost.task
+            first.gateway.close = settle  # type: ignore[method-assign]
+        del first.engine.workers[lost.granted.unix[1:]]
+        async with rig(tmp_path, before=first) as second:
+            again, other = await second.open("A100", "nb"), await second.open("A100", "new")
+            assert (again.granted.session_id, again.granted.token) == (client.granted.session_id, client.granted.token)
+            assert {again.granted.devices[0].id, other.granted.devices[0].id} == {"GPU-1", "GPU-2"}
+            reply = await second.gateway.exit(pb.ExitRequest(session_id=lost.granted.session_id))
+            assert (reply.gone, reply.reason) == (True, "unknown")
+
+    asyncio.run(body())

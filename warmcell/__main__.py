@@ -1,0 +1,5 @@
+"""`python -m warmcell`: the command line."""
+
+from warmcell.cli import main
+
+main()

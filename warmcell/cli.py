@@ -1,0 +1,211 @@
+"""The command line: `warmcell up | down | status | ps | logs | doctor`.
+
+    words -> settings -> runtime (found, never started but by `up`) -> facts -> table, or one line of JSON
+
+Errors are one sentence and a `hint:` on stderr, with exit code 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any, NoReturn
+
+import click
+
+from kernel_proxy import doctor as checks
+from kernel_proxy import embedded, statedir
+from kernel_proxy.errors import RuntimeUnavailable, WarmcellError
+from kernel_proxy.runtime import Runtime, connect
+from kernel_proxy.settings import Settings, load_settings
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.versions import VERSION
+from warmcell import facts, replay
+from warmcell.tables import plain
+
+_FILE = click.Path(exists=True, dir_okay=False)
+
+
+class _Group(click.Group):
+    """Turns our errors into a sentence and a hint."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except WarmcellError as error:
+            click.echo(f"warmcell: {error.message}", err=True)
+            if error.hint:
+                click.echo(f"hint: {error.hint}", err=True)
+            context.exit(1)
+
+
+def _state(command: Callable[..., None]) -> Callable[..., None]:
+    option = click.option(
+        "--state",
+        type=click.Path(file_okay=False),
+        help="State directory of this machine's runtime [default: WARMCELL_HOME, else ~/.warmcell].",
+    )
+    return option(command)
+
+
+def _json(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="warmcell")
+def main() -> None:
+    """Run notebook cells on warm GPU workers."""
+
+
+@main.command()
+@click.option("--simulate", metavar="MODEL:COUNT", help="Declare devices for trial, as A100:2.")
+@click.option("--foreground", is_flag=True, help="Stay in the foreground, for service managers.")
+@click.option("--host", help="Address to listen on [default: 127.0.0.1]; others need TLS.")
+@click.option("--tls-cert", type=_FILE, help="PEM certificate chain.")
+@click.option("--tls-key", type=_FILE, help="PEM private key.")
+@click.option("--idle-exit-s", type=click.FloatRange(min=0), help="End after so many idle seconds; 0: never.")
+@_state
+@_json
+def up(state: str | None, as_json: bool, foreground: bool, **options: Any) -> None:
+    """Start this machine's runtime and wait until it is ready; one that runs already is as good."""
+    settings = replace(load_settings({"home": state}), url="")
+    given = {name: value for name, value in options.items() if value is not None}
+    asked = embedded.Launch(home=settings.home, **given)
+    launch = replace(embedded.launch_of(settings), **given)
+    if foreground:
+        _become(launch, as_json)
+    gateway, started = embedded.find_or_start(launch)
+    if not started:
+        facts.require_same(asked, _describe(settings))
+    if as_json:
+        _print({"grpc": gateway.grpc, "http": gateway.http, "token": gateway.token})
+    else:
+        click.echo(f"warmcell is {'up' if started else 'already up'}: {gateway.http} (pid {gateway.pid})")
+
+
+@main.command()
+@click.option("--force", is_flag=True, help="Stop running cells too.")
+@_state
+@_json
+def down(state: str | None, as_json: bool, force: bool) -> None:
+    """Stop this machine's runtime with all its sessions."""
+    settings = replace(load_settings({"home": state}), url="")
+    gateway = embedded.find(settings.home)
+    if gateway is None:
+        _print({"stopped": []}) if as_json else click.echo(f"no runtime runs on {settings.home}")
+        return
+    stopped = _stop(settings, gateway, force)
+    if as_json:
+        _print({"stopped": [plain(session) for session in stopped]})
+    else:
+        names = ", ".join(session.name for session in stopped)
+        click.echo("warmcell is down" + (f"; sessions ended: {names}" if names else ""))
+
+
+@main.command()
+@_state
+@_json
+def status(state: str | None, as_json: bool) -> None:
+    """Show what the runtime has and who holds it."""
+    info = _describe(_settings(state))
+    _print(plain(info)) if as_json else click.echo(facts.status_text(info))
+
+
+@main.command()
+@_state
+@_json
+def ps(state: str | None, as_json: bool) -> None:
+    """List sessions and runs."""
+    info = _describe(_settings(state))
+    if as_json:
+        _print({"sessions": [plain(session) for session in info.sessions]})
+    else:
+        click.echo(facts.sessions_text(info))
+
+
+@main.command()
+@click.argument("run", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on as more comes.")
+@_state
+@_json
+def logs(run: str | None, follow: bool, state: str | None, as_json: bool) -> None:
+    """Replay the output of RUN; without RUN, show the end of the gateway's own log."""
+    settings = _settings(state)
+    if run is None:
+        for line in replay.gateway_log(settings, follow):
+            _print({"line": line}) if as_json else click.echo(line)
+        return
+    for event in replay.run_events(_reach(settings), run, follow):
+        _print(plain(event)) if as_json else _show(event)
+
+
+@main.command()
+@_state
+@_json
+def doctor(state: str | None, as_json: bool) -> None:
+    """Check everything that a first cell needs, and say how to mend what is wrong."""
+    findings = checks.examine(lambda: _settings(state))
+    if as_json:
+        _print({"findings": [asdict(finding) for finding in findings]})
+    else:
+        click.echo(checks.text(findings))
+    if any(finding.state == "fail" for finding in findings):
+        sys.exit(1)
+
+
+def _stop(settings: Settings, gateway: statedir.Gateway, force: bool) -> Sequence[pb.SessionInfo]:
+    """Stop a gateway and wait until its process is gone; forced, one that does not answer is killed."""
+    try:
+        runtime = _reach(settings)
+        facts.require_idle(runtime.describe(), force)
+        stopped = runtime.stop(force).stopped
+    except RuntimeUnavailable:
+        if not force:
+            raise
+        statedir.kill(gateway)
+        return ()
+    runtime.close()
+    statedir.wait_gone(gateway)
+    return stopped
+
+
+def _settings(state: str | None) -> Settings:
+    settings = load_settings({"home": state})
+    return replace(settings, url="") if state else settings  # what was named, not WARMCELL_URL
+
+
+def _reach(settings: Settings) -> Runtime:
+    return connect(settings, start=False)
+
+
+def _describe(settings: Settings) -> pb.RuntimeInfo:
+    runtime = _reach(settings)
+    try:
+        return runtime.describe()
+    finally:
+        runtime.close()
+
+
+def _become(launch: embedded.Launch, as_json: bool) -> NoReturn:
+    """Turn this process into the gateway; its ready line goes to our stdout."""
+    statedir.prepare(launch.home)
+    facts.require_none(launch, embedded.find(launch.home))
+    ready = os.dup(1) if as_json else None
+    if ready is not None:
+        os.set_inheritable(ready, True)
+    sys.stdout.flush()
+    command = launch.command(ready)
+    os.execve(command[0], command, embedded.environment())
+
+
+def _show(event: pb.Event) -> None:
+    for text, to_stderr in replay.lines(event):
+        click.echo(text, nl=False, err=to_stderr)
+
+
+def _print(value: Any) -> None:
+    click.echo(json.dumps(value))
