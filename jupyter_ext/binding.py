@@ -93,7 +93,7 @@ def _values(
     except UnpackError as error:
         wanted = sorted((set(fetched) & set(end.alive)) - {held.name for held in end.held})
         values, problems = _one_by_one(wanted, far.copy)
-        return values, problems or {error.name: error.message}
+        return values, problems if error.name in (*values, *problems) else {error.name: error.message, **problems}
 
 
 def _unpacked(bundle: Bundle, namespace: dict[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def read_cell(line: str, body: str) -> Cell:
             "the cell below `%%gpu` is empty",
             "put the code below it; `%gpu` alone shows targets and sessions",
         )
-    return Cell(request, body if is_directive else f"#%%gpu {line}\n{body}")
+    return Cell(request, body if is_directive else f"#%%gpu {line}".rstrip() + f"\n{body}")
 
 
 def read_expression(source: str) -> Cell:

@@ -89,13 +89,13 @@ def _written(far: Far, info: pb.RunInfo) -> str:
     return transcript.text()
 
 
-def _attach(connection: Connection, command: Command) -> Any:
+def _attach(connection: Connection, command: Command) -> None:
     job = _job(connection, command.args[0])
     if job is not None:
-        return job.attach()
+        job.attach()
+        return
     far, info = _find(connection, command.args[0])
     follow(connection, far, info.run_id)
-    return None
 
 
 def _wait(connection: Connection, command: Command) -> Any:
@@ -118,7 +118,7 @@ def _cancel(connection: Connection, command: Command) -> Report:
 
 
 def _env(connection: Connection, command: Command) -> Report:
-    info = _here(connection).session.environment()
+    info = _opened(connection).session.environment()
     return reports.environment(info, versions.here(), bool(command.options.get("diff")))
 
 
@@ -135,7 +135,7 @@ def _get(connection: Connection, command: Command) -> Report:
 
 
 def _put(connection: Connection, command: Command) -> Report:
-    far = _here(connection)
+    far = _opened(connection)
     connection.require_held(command.args)
     wanted = Wanted(frozenset(), inputs=tuple((name, name) for name in command.args), only=True)
     gates = Gates(size_gate_bytes=connection.traits.size_gate_bytes)
@@ -155,16 +155,11 @@ def _free(connection: Connection, command: Command) -> Report:
 
 
 def _stop(connection: Connection, command: Command) -> Report:
-    far = connection.opened()
-    runtime = connection.running()
-    if runtime is None:
-        return reports.not_running("so there is no session to stop", connection.target())
-    name = far.session.session_id if far is not None else connection.session_name(connection.target())
-    reply = runtime.release(name)
-    if far is not None:
-        connection.forget(far.session.session_id)
+    far = _here(connection)
+    reply = connection.runtime(lambda sentence: None).release(far.session.session_id)
+    connection.forget(far.session.session_id)
     lost = f"lost {', '.join(reply.lost_names)}" if reply.lost_names else "it held no names"
-    return Report(f"stopped session {far.session.name if far else name}", notes=(lost,))
+    return Report(f"stopped session {far.session.name}", notes=(lost,))
 
 
 def _doctor(connection: Connection, command: Command) -> Report:
@@ -208,9 +203,18 @@ COMMANDS: Mapping[str, Callable[[Connection, Command], Any]] = {
 
 
 def _here(connection: Connection) -> Far:
-    """Return this notebook's session, opened if need be."""
+    """Return the session this notebook has; none is made."""
     with StatusLine(connection.shell, connection.traits.status_line) as status:
-        return connection.session("", status.say)
+        return connection.current(status.say)
+
+
+def _opened(connection: Connection) -> Far:
+    """Return the session this notebook has, or open it."""
+    with StatusLine(connection.shell, connection.traits.status_line) as status:
+        try:
+            return connection.current(status.say)
+        except NotFound:
+            return connection.session("", status.say)
 
 
 def _job(connection: Connection, word: str) -> Job | None:

@@ -21,9 +21,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from jupyter_ext.far import Far, lost_handle
 from jupyter_ext.settings import GpuSettings
 from kernel_proxy import statedir
+from kernel_proxy.errors import NotFound
 from kernel_proxy.handles import Handle
 from kernel_proxy.runtime import Runtime, connect
-from kernel_proxy.settings import Settings, load_settings
+from kernel_proxy.settings import ENVIRONMENT, Settings, load_settings
 from remote_runtime.wire import messages_pb2 as pb
 
 if TYPE_CHECKING:
@@ -71,8 +72,10 @@ class Connection:
         self.last_problem: pb.Problem | None = None
         self.warned: set[str] = set()
         self.pending: deque[str] = deque()
+        self._settings: tuple[tuple[Any, ...], Settings] | None = None
         self._runtime: Runtime | None = None
         self._sessions: dict[tuple[str, str], Far] = {}
+        self._last: Far | None = None
         self._known_keys: frozenset[str] = frozenset()
 
     @property
@@ -87,6 +90,19 @@ class Connection:
 
     def settings(self) -> Settings:
         """Return what holds now: traits, then the environment, then files."""
+        found = self._settings
+        key = self._settings_key()
+        if found is None or found[0] != key:
+            found = self._settings = key, self._load_settings()
+        return found[1]
+
+    def _settings_key(self) -> tuple[Any, ...]:
+        # Files are read once per connection; a cell has no time to read three of them.
+        chosen = self.traits
+        spoken = (os.environ.get(variable) for variable in ENVIRONMENT.values())
+        return chosen.url, chosen.token, chosen.target, chosen.session, chosen.idle_s, *spoken
+
+    def _load_settings(self) -> Settings:
         chosen = self.traits
         given = {"url": chosen.url, "token": chosen.token, "target": chosen.target, "session": chosen.session}
         arguments: dict[str, Any] = {name: value for name, value in given.items() if value}
@@ -135,6 +151,7 @@ class Connection:
         if found is None:
             target = self.target(target)
             found = self._open(self.session_name(target), target, say)
+        self._last = found
         return found
 
     def opened(self, target: str = "") -> Far | None:
@@ -153,6 +170,26 @@ class Connection:
             if name in (far.session.name, far.session.session_id):
                 return far
         return self._open(name, "", say, must_exist=True)
+
+    def current(self, say: Say) -> Far:
+        """Return the session that this notebook used last, or one that it left at the runtime; none is made.
+
+        Raises:
+            NotFound: It has none.
+        """
+        if self._last is not None and self._last in self.sessions:
+            return self._last
+        runtime, notebook = self.running(), notebook_of(self.shell)
+        found = runtime.describe().sessions if runtime is not None else ()
+        mine = [session.name for session in found if session.notebook == notebook]
+        chosen = self.session_name(self.target())
+        if chosen not in mine and len(mine) != 1:
+            several = f": it has {', '.join(mine)}" if mine else ""
+            raise NotFound(
+                f"this notebook has no session {chosen}{several}",
+                "run a %%gpu cell first, or choose one with `%gpu use --session`",
+            )
+        return self.attached(chosen if chosen in mine else mine[0], say)
 
     def newly_lost(self) -> list[str]:
         """Return the handles whose memory was lost since this was last asked."""
@@ -181,12 +218,14 @@ class Connection:
         """Close and forget a session that was released."""
         for key, far in list(self._sessions.items()):
             if far.session.session_id == session_id:
-                self._sessions.pop(key).session.close()
+                self._sessions.pop(key).close()
 
     def close(self) -> None:
         """Detach from the runtime; everything lives on there."""
-        runtime, self._runtime = self._runtime, None
+        for far in self._sessions.values():
+            far.close()
         self._sessions.clear()
+        runtime, self._runtime = self._runtime, None
         if runtime is not None:
             runtime.close()
 

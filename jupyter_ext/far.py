@@ -30,6 +30,7 @@ class Far:
     def __init__(self, session: Session) -> None:
         self.session = session
         self._memory = 0
+        self._is_closed = False
         self._dropped: deque[tuple[str, str]] = deque()
 
     @property
@@ -82,6 +83,11 @@ class Far:
         if tokens:
             self.session.drop(tokens)
 
+    def close(self) -> None:
+        """Detach; the session lives on at the runtime."""
+        self._is_closed = True
+        self.session.close()
+
     def _queue_drop(self, key: str, token: str) -> None:
         # Called by the garbage collector, anywhere: it may neither lock nor send.
         self._dropped.append((key, token))
@@ -89,6 +95,8 @@ class Far:
     def _fetch(self, name: str, key: str, token: str, timeout_s: float | None) -> Any:
         if key != self.key or self.session.lost is not None:
             raise lost_handle(name)
+        if self._is_closed:
+            raise SessionLost(f"`{name}` was held by a connection that is closed", f"`%gpu get {name}` copies it here")
         return self._rebuilt(token=token, timeout_s=timeout_s)
 
     def _rebuilt(self, **which: Any) -> Any:

@@ -29,6 +29,9 @@ from remote_runtime.wire import messages_pb2 as pb
 
 TAIL_LINES = 20
 
+KEPT_JOBS = 50
+"""Ended jobs that `%gpu wait` and `%gpu logs` still find here; older ones are asked of the runtime."""
+
 
 class Transcript:
     """What a run has put out, as text."""
@@ -87,7 +90,10 @@ class Job:
     def depart(cls, trip: Trip, stream: RunStream, name: str | None = None) -> Job:
         """Make a job of a run that was just sent, and start to read its events."""
         job = cls(trip, stream, name)
-        trip.connection.jobs[job.run_id] = job
+        jobs = trip.connection.jobs
+        for run_id in [run_id for run_id, other in jobs.items() if other.status != "running"][:-KEPT_JOBS]:
+            del jobs[run_id]
+        jobs[job.run_id] = job
         if name:
             trip.connection.namespace[name] = job
         trip.status.close()
@@ -139,9 +145,9 @@ class Job:
         """Return what it has put out so far, as text."""
         return self._transcript.text()
 
-    def attach(self) -> Any:
+    def attach(self) -> None:
         """Replay its outputs in this cell, follow it to its end, and bind its names."""
-        return follow(self._trip.connection, self._trip.far, self.run_id)
+        follow(self._trip.connection, self._trip.far, self.run_id)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._awaited().__await__()

@@ -8,7 +8,7 @@ Facts are measured where they happen and put together here; nothing is shown tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_ext import display
@@ -67,7 +67,7 @@ class RunFacts:
 
     def json(self) -> dict[str, Any]:
         """Return the facts as JSON values."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 def line(facts: RunFacts) -> str:

@@ -101,7 +101,7 @@ def status(info: pb.RuntimeInfo, default: str, own: Iterable[str]) -> Report:
     ]
     notes = (
         f"default target {default}",
-        f"{sum(len(s.runs) for s in info.sessions)} runs remembered, see `%gpu ps`",
+        f"{_counted(sum(len(s.runs) for s in info.sessions), 'run')} remembered, see `%gpu ps`",
     )
     title = f"runtime {info.http or info.grpc} · engine {info.engine} · warmcell {info.versions.warmcell}"
     return Report(title, ("what", "name", "state", "held by / holds", "price/h"), tuple(rows), notes)
@@ -124,7 +124,7 @@ def runs(info: pb.RuntimeInfo, now_s: float | None = None) -> Report:
         for run, session in found
     )
     columns = ("run", "state", "session", "started", "took", "background", "cell")
-    return Report(f"{len(rows)} runs", columns, rows)
+    return Report(_counted(len(rows), "run"), columns, rows)
 
 
 def variables(held: Iterable[pb.Held], session: str) -> Report:
@@ -188,6 +188,10 @@ def removed(reply: pb.Removed, verb: str) -> Report:
 def facts(title: str, pairs: Mapping[str, str]) -> Report:
     """Show names beside their values."""
     return Report(title, ("what", "is"), tuple(pairs.items()))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _lines(text: str) -> tuple[str, ...]:

@@ -153,7 +153,7 @@ class Exchange:
 
     def _resumed(self, run: RunStream, state: str | None, memory_kept: bool) -> list[Parcel]:
         untold = [Parcel(pb.ToWorker(interrupt=run.interrupt))] if run.interrupt is not None else []
-        # A queued run may wait for values that went down with the stream; the worker takes the second copy then.
+        # A queued run may wait for values that went down with the stream; then the worker takes them again.
         missing = memory_kept if state is None else state == "queued" and run.parcel.bundle is not None
         if missing and run.arrived_seq == 0 and run.parcel.message.HasField("run"):
             run.parcel.rewind()

@@ -138,5 +138,5 @@ class RunStream(Iterator[pb.Event]):
 
 
 def _stands_for_earlier(event: pb.Event) -> bool:
-    """Tell whether an event is a Cut in place of all that a log no longer has; only those were never stamped."""
+    """Tell whether an event is a Cut for all that a log no longer has; only those were never stamped."""
     return event.HasField("cut") and not event.at

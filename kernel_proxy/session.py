@@ -222,7 +222,7 @@ class Session:
             ) from None
         except KeyboardInterrupt:
             if not parcel.abandon():
-                self._attachment.hurry(pb.ToWorker(interrupt=pb.Interrupt(why="user")))  # no run: this request
+                self._attachment.hurry(pb.ToWorker(interrupt=pb.Interrupt(why="user")))  # this request
             raise
         finally:
             self._exchange.forget(parcel)

@@ -2,4 +2,4 @@
 
 from warmcell.cli import main
 
-main()
+main(prog_name="warmcell")

@@ -85,7 +85,7 @@ def gateway_log(settings: Settings, follow: bool) -> Iterator[str]:
         )
     file = settings.home / "gateway.log"
     if not file.exists():
-        raise NotFound(f"there is no log in {settings.home}", "start the runtime with `warmcell up`")
+        raise NotFound(f"no runtime has run on {settings.home}", "start it with `warmcell up`")
     with open(file, encoding="utf-8", errors="replace") as log:
         yield from (line.rstrip("\n") for line in deque(log, maxlen=_TAIL_LINES))
         while follow:

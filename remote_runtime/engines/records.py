@@ -44,8 +44,6 @@ def write_text(path: Path, text: str) -> None:
         try:
             with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
             os.replace(scratch, path)
         except OSError:
             with suppress(OSError):

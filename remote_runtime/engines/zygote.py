@@ -233,6 +233,8 @@ class Zygote:
         if self._again is not None:
             self._again.cancel()
         self._drop()
+        if self._child is not None and self._child.poll() is None:
+            _left_running.append(self._child)
 
     async def end(self, grace_s: float) -> None:
         """End the process.
@@ -258,6 +260,10 @@ class Zygote:
     def log(self) -> str:
         """Return the last lines that the process wrote."""
         return tail(self._place.log)
+
+
+_left_running: list[subprocess.Popen[bytes]] = []
+"""Zygotes that outlive the object that started them on purpose; one that is collected would warn."""
 
 
 def exit_of(code: int | None, number: int | None) -> Exit:

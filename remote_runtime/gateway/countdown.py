@@ -39,7 +39,7 @@ def act(counting: bool, wanted: bool, running: bool, due: bool) -> Act:
 
 def announcement(session: str, countdown_s: float, why: str, lost: str) -> str:
     """Return the text that the holder sees."""
-    when = f"session {session} is released in {countdown_s:.0f} s because {why}"
+    when = f"session {session} is released in {countdown_s:g} s because {why}"
     return f"{when}; {lost}; any run keeps it"
 
 

@@ -70,13 +70,16 @@ class Gateway:
         """Count a client's call for as long as it takes, so that the gateway does not end under it."""
         return self.care.call()
 
-    async def start(self) -> None:
-        """Adopt what an earlier gateway left, and begin to keep workers warm and leases renewed."""
+    async def adopt(self) -> None:
+        """Take over what an earlier gateway left; called once, before anybody can call."""
         await self.care.refresh()
         await self._sessions.adopt(await self._pool.adopt())
         for session in self._sessions.by_id.values():
             record = session.record
             self._queue.hold(record.session_id, record.name, [device.id for device in record.devices])
+
+    def start(self) -> None:
+        """Begin to keep workers warm and leases renewed."""
         self._pool.start()
         self.care.spawn(self.care.run())
 

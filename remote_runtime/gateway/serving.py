@@ -32,14 +32,15 @@ async def serve(config: Config, state: StateDirectory, engine: Engine) -> None:
     token = state.token()
     gateway = Gateway(config, state, engine, Keepers())
     grpc_face, http_face = GrpcFace(gateway, token), HttpFace(gateway, token)
+    _end_on_signals(gateway)
     try:
-        await gateway.start()
+        await gateway.adopt()
         gateway.where = _addresses(config, await grpc_face.start(config), await http_face.start(config))
+        gateway.start()
         state.announce(gateway.where)
         tell_ready(
             config.ready_fd, {"grpc": gateway.where["grpc"], "http": gateway.where["http"], "token": token}
         )
-        _end_on_signals(gateway)
         await gateway.finished.wait()
     finally:
         logging.getLogger(__name__).info("the gateway ends")

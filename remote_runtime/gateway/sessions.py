@@ -192,7 +192,9 @@ class Sessions:
         if info is None or info.session_id:
             raise Failed("unavailable", f"the worker cannot be claimed: {reason}", "run the cell again")
         who = reason.partition("is held by ")[2] or reason
-        raise Refused(f"another runtime of this machine ({who})" if who else "another runtime of this machine")
+        raise Refused(
+            f"another runtime of this machine ({who})" if who else "another runtime of this machine"
+        )
 
     def _claim_request(self, record: SessionRecord) -> pb.ClaimRequest:
         return pb.ClaimRequest(

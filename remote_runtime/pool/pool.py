@@ -138,9 +138,18 @@ class Pool:
 
     async def drain(self) -> None:
         """End every worker that nobody holds, and start no more."""
-        self._open = False
+        await self._stop_launching()
         spare = self.in_state(State.STARTING, State.WARM, State.POISONED)
-        await asyncio.gather(*(self.discard(slot) for slot in spare))
+        for slot in spare:
+            slot.step(Step.STOP)
+        # Without grace: nobody has used them, and one that is still starting would not hear a request.
+        await asyncio.gather(*(self._engine.kill(slot.worker_id) for slot in spare))
+
+    async def _stop_launching(self) -> None:
+        self._open = False
+        for task in self._tasks[1:]:
+            task.cancel()
+        await asyncio.gather(*self._tasks[1:], return_exceptions=True)
 
     async def close(self) -> None:
         """Stop following; workers run on."""
@@ -218,14 +227,11 @@ class Pool:
         slot.step(Step.LAUNCH)
         try:
             await self._engine.launch(slot.spec)
-        except Failed as failure:
+        except (Failed, OSError, asyncio.CancelledError) as error:
             self.slots.pop(slot.worker_id, None)
-            self._start_failed(failure)
-        except OSError as error:
-            self.slots.pop(slot.worker_id, None)
-            self._start_failed(
-                Failed("unavailable", f"a worker could not be started: {error}", "see `warmcell logs`")
-            )
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            self._start_failed(error if isinstance(error, Failed) else _not_started(error))
 
     async def _back_off(self) -> None:
         """Wait longer after each failed start, but try at once for somebody who asks anew."""
@@ -234,6 +240,10 @@ class Pool:
             delay_s = min(_RETRY_MOST_S, self._settings.retry_s * 2 ** (self._failures_count - 1))
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._asked.wait(), delay_s)
+
+
+def _not_started(error: OSError) -> Failed:
+    return Failed("unavailable", f"a worker could not be started: {error}", "see `warmcell logs`")
 
 
 def signal_name(number: int) -> str:

@@ -2,7 +2,7 @@
 
     engine --{"op": "keeper", "worker_id", "socket", "secret", "directory", "log"}--> zygote
            <--{"op": "started", "worker_id", "pid"}--
-           <--{"op": "exited", "worker_id", "pid", "code", "signal"}--, later
+           <--{"op": "exited", "worker_id", "pid", "code", "signal", "peak_bytes"}--, later
     keeper --{"op": "user", "worker_id"} + [channel, stdout, stderr, tail]--> zygote
            <--{"op": "started", "worker_id", "pid"} + [pidfd, where the system has them]--
            <--{"op": "exited", ...}--, later

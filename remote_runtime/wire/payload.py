@@ -175,7 +175,7 @@ class _Stream(cloudpickle.Pickler):
         self._namespace, self._reference = namespace, reference
         self._mentions: dict[str, None] = {}
         self._sizes: dict[str, int] = {}
-        self._by_type: dict[int, Callable[[Any], Any] | None] = {}
+        self._by_type: dict[int, str | Callable[[Any], Any] | None] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -236,15 +236,17 @@ class _Stream(cloudpickle.Pickler):
         if id(kind) not in self._by_type:
             self._by_type[id(kind)] = self._choose(kind)
         reduce = self._by_type[id(kind)]
+        if isinstance(reduce, str):  # a method by name: bound, it would make a cycle with the memo
+            return getattr(self, reduce)(obj)
         return NotImplemented if reduce is None else reduce(obj)
 
-    def _choose(self, kind: type) -> Callable[[Any], Any] | None:
+    def _choose(self, kind: type) -> str | Callable[[Any], Any] | None:
         if issubclass(kind, type):
-            return self._class
+            return "_class"
         if kind is types.FunctionType:
-            return self._function
+            return "_function"
         if issubclass(kind, types.ModuleType):
-            return self._module
+            return "_module"
         known = kinds.kind_of(kind)
         if (known is not None and known.refused) or kind in {type(stream) for stream in _standard().values()}:
             return _standard_stream

@@ -15,6 +15,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from remote_runtime.wire import problems, reducers
@@ -109,7 +110,7 @@ class _Reader(pickle.Unpickler):
         here = reducers.__name__
         self._here: dict[tuple[str, str], object] = {
             (here, "namespace_here"): namespace,
-            (here, "module_here"): self._module,
+            (here, "module_here"): partial(_module_of, namespace),  # a method would make a cycle
             (here, "resolve_here"): resolve or reducers.resolve_here,
         }
 
@@ -137,9 +138,10 @@ class _Reader(pickle.Unpickler):
         except AttributeError as error:
             raise _Missing(module, name) from error
 
-    def _module(self) -> types.ModuleType:
-        own = sys.modules.get(str(self._namespace.get("__name__")))
-        return own if own is not None and vars(own) is self._namespace else sys.modules["__main__"]
+
+def _module_of(namespace: dict[str, Any]) -> types.ModuleType:
+    own = sys.modules.get(str(namespace.get("__name__")))
+    return own if own is not None and vars(own) is namespace else sys.modules["__main__"]
 
 
 class _Missing(AttributeError):

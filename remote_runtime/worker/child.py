@@ -1,9 +1,10 @@
 """The keeper's handle on one user process: its socket, its pipes, its shared tail of text, its signals, its
 death.
 
-    write(frame) --socket pair--> user process --socket pair--> Listener.said(message), .piece(frame)
-                                  fds 1 and 2  --pipes--------> Listener.printed(text, stderr)
-                                  dead: what was left in socket, pipes and tail, then -------> Listener.died(death)
+    write(frame) --socket pair--> user process
+                                  --socket pair--> Listener.said(message), .piece(frame)
+                                  --fds 1 and 2--> Listener.printed(text, stderr)
+    dead: what was left in socket, pipes and tail, then Listener.died(death)
 
 Everything that the user process had flushed reaches the listener before the death does, exactly once: text
 waits in memory that both share, under a running offset that each Stream event repeats as its `seq`.
@@ -112,11 +113,19 @@ class Child:
         if self._doomed:
             self.kill(self._death.why)
 
-    def exited(self, code: int | None, number: int | None) -> None:
-        """Take the news that the zygote has seen it end."""
+    def exited(self, code: int | None, number: int | None, peak_bytes: int | None = None) -> None:
+        """Take the news that the zygote has seen it end.
+
+        Args:
+            code: Exit status, None where a signal ended it.
+            number: That signal.
+            peak_bytes: Most memory it held, as the system tells its parent.
+        """
         self._reported = True
         self._death = replace(self._death, code=code, signal=number)
         self._ended()
+        most = [size for size in (self._death.peak_bytes, peak_bytes) if size]
+        self._death = replace(self._death, peak_bytes=max(most, default=None))
         self._tell()
 
     def configure(self, settings: Mapping[str, Any]) -> None:

@@ -37,16 +37,21 @@ def described(name: str, value: object, *, token: str = "", why: str = "") -> pb
         token: Keeps it alive; empty in a listing.
         why: Why it stays remote; empty in a listing.
     """
-    held = pb.Held(name=name, token=token, why=why, type_name=type_name(type(value)))
+    held = pb.Held(name=name, token=token, why=clean(why), type_name=clean(type_name(type(value))))
     size, shape = size_bytes(value), _shape(value)
     if size is not None:
         held.size_bytes = size
     if shape is not None:
         held.has_shape = True
         held.shape.extend(shape)
-    held.dtype, held.device = _dtype(value), device(value)
+    held.dtype, held.device = clean(_dtype(value)), clean(device(value))
     held.preview = preview(value)
     return held
+
+
+def clean(text: str) -> str:
+    """Return text that a message can hold: without halves of characters."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def type_name(kind: type) -> str:
@@ -60,7 +65,9 @@ def asked(ask: Callable[[], T], default: T) -> T:
     """Return an answer of a user's object, or the default where it raises."""
     try:
         return ask()
-    except Exception:  # a user's property, __getattr__ or __repr__ may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a user's property, __class__ or __repr__ may raise anything, SystemExit too
         return default
 
 
@@ -76,23 +83,26 @@ def is_tensor(value: Any) -> bool:
 
 def is_frame(value: Any) -> bool:
     """Tell whether a value is a pandas table or column."""
-    return type(value).__module__.startswith("pandas.") and asked(lambda: callable(value.memory_usage), False)
+    from_pandas = type(value).__module__.partition(".")[0] == "pandas"
+    return from_pandas and asked(lambda: callable(value.memory_usage), False)
 
 
 def size_bytes(value: Any) -> int | None:
     """Return the memory that a value's data takes; None where that cannot be told without a walk through it."""
-    size: object = None
+    size = asked(lambda: _size(value), None)
+    return size if type(size) is int and size >= 0 else None
+
+
+def _size(value: Any) -> int | None:
     if isinstance(value, (str, bytes, bytearray)):
-        size = len(value)
-    elif is_frame(value):
-        size = asked(lambda: _table_bytes(value), None)
-    elif is_module(value):
-        size = asked(lambda: sum(_tensor_bytes(part) for part in _parts(value)), None)
-    elif is_tensor(value):
-        size = asked(lambda: _tensor_bytes(value), None)
-    elif not isinstance(value, type):
-        size = asked(lambda: int(value.nbytes) if _is_count(value.nbytes) else None, None)
-    return size if isinstance(size, int) and size >= 0 else None
+        return len(value)
+    if is_frame(value):
+        return _table_bytes(value)
+    if is_module(value):
+        return sum(_tensor_bytes(part) for part in _parts(value))
+    if is_tensor(value):
+        return _tensor_bytes(value)
+    return int(value.nbytes) if not isinstance(value, type) and _is_count(value.nbytes) else None
 
 
 def _table_bytes(table: Any) -> int:
@@ -113,10 +123,11 @@ def _is_count(value: object) -> bool:
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
-    if isinstance(value, type):
-        return None
-    shape = asked(lambda: tuple(value.shape) if isinstance(value.shape, tuple) else None, None)
-    if shape is None or not all(_is_count(n) and int(n) >= 0 for n in shape):
+    return None if issubclass(type(value), type) else asked(lambda: _counts(value.shape), None)
+
+
+def _counts(shape: object) -> tuple[int, ...] | None:
+    if not isinstance(shape, tuple) or not all(_is_count(n) and int(n) >= 0 for n in shape):
         return None
     return tuple(int(n) for n in shape)
 
@@ -124,8 +135,7 @@ def _shape(value: Any) -> tuple[int, ...] | None:
 def _dtype(value: Any) -> str:
     if is_module(value):
         return asked(lambda: str(next(iter(value.parameters())).dtype), "")
-    kind = None if isinstance(value, type) or _shape(value) is None else asked(lambda: value.dtype, None)
-    return asked(lambda: str(kind)[:40], "") if kind is not None else ""
+    return "" if _shape(value) is None else asked(lambda: str(value.dtype)[:40], "")
 
 
 def device(value: Any) -> str:
@@ -139,7 +149,7 @@ def preview(value: Any) -> str:
     """Return one short line that shows a value."""
     text = asked(lambda: _preview(value), "")
     line = " ".join(text[: 4 * PREVIEW_CHARACTERS].split())
-    line = line.encode("utf-8", "replace").decode()
+    line = clean(line)
     return line if len(line) <= PREVIEW_CHARACTERS else line[: PREVIEW_CHARACTERS - 1] + "…"
 
 

@@ -57,6 +57,7 @@ class _Job:
     error: BaseException | None = None
     failure: pb.Problem | None = None
     bundle: Bundle | None = None
+    has_exception: bool = False
     unpack_s: float = 0.0
 
 
@@ -81,54 +82,63 @@ class Executor:
         job = self._open = _Job(run, pb.End(status="ok"))
         self._session.outputs.begin(run.run_id)
         self._receive(job, parcel)
-        self._session.outputs.event(started=pb.Started(pid=os.getpid(), unpack_s=job.unpack_s))
         if job.error is None and job.failure is None:
             await self._execute(job)
+        else:
+            self._say_started(job)
         self._finish(job)
 
     def abandon(self, error: BaseException) -> None:
         """End the open run, if any, that something unforeseen has left without its end."""
         job = self._open
         if job is not None:
-            job.error, job.failure, job.bundle = error, None, None
+            job.error, job.failure, job.bundle, job.has_exception = error, None, None, False
             del job.end.held[:]
             self._finish(job)
 
     def _receive(self, job: _Job, parcel: Parcel) -> None:
         begun = perf_counter()
-        session = self._session
+        session, renames = self._session, job.run.renames
         with session.interrupts.armed(asyncio.current_task()) as armed:
             try:
                 values = unpacked(session, parcel)
-                values.update({dest: session.registry.resolve(token) for dest, token in job.run.renames.items()})
+                values.update({name: session.registry.resolve(token) for name, token in renames.items()})
                 session.names.namespace.update(values)
-            except (Failed, payload.UnpackError) as error:
+            except (Failed, payload.UnpackError, SystemExit) as error:
                 job.failure = problem_of(error)
         job.error = armed.press
         job.unpack_s = perf_counter() - begun
 
+    def _say_started(self, job: _Job) -> None:
+        self._session.outputs.event(started=pb.Started(pid=os.getpid(), unpack_s=job.unpack_s))
+
     async def _execute(self, job: _Job) -> None:
-        session, task = self._session, asyncio.current_task()
+        session, before = self._session, None
+        shell = session.shell
+        shell.execution_count, shell.displayhook.shows = job.run.count, not job.run.expression
         stash = Stash(session.names.namespace, job.run.stash)
-        source = session.shell.plain_source(job.run.source)
-        before = Before(session.names, source if isinstance(source, str) else "")
-        session.shell.execution_count = job.run.count
-        session.shell.displayhook.shows = not job.run.expression
         begun = perf_counter()
-        with session.interrupts.armed(task) as armed:
-            job.error = await session.shell.run_source(job.run.source, source)
-        job.error = self._as_pressed(armed.press or job.error)
+        with session.interrupts.armed(asyncio.current_task()) as armed:
+            self._say_started(job)
+            session.interrupts.deliver()
+            source = shell.plain_source(job.run.source)
+            before = Before(session.names, source if isinstance(source, str) else "")
+            begun = perf_counter()
+            job.error = await shell.run_source(job.run.source, source)
         job.end.run_s = perf_counter() - begun
+        job.error = self._as_pressed(armed.press or job.error)
         if os.getpid() != session.pid:
             _leave_child(session, job.error)
-        bound = before.bound()
-        job.end.deleted.extend(before.deleted() + stash.restore(job.run.deletes))
+        bound, deleted = (before.bound(), before.deleted()) if before is not None else ([], [])
+        job.end.deleted.extend(deleted + stash.restore(job.run.deletes))
         self._pack(job, bound)
 
     def _as_pressed(self, error: BaseException | None) -> BaseException | None:
         """Show a coroutine that Ctrl-C cancelled as interrupted, at the line where it waited."""
-        if isinstance(error, asyncio.CancelledError) and self._session.interrupts.cancelled:
-            return KeyboardInterrupt().with_traceback(error.__traceback__)
+        if error is None:
+            return None
+        if issubclass(type(error), asyncio.CancelledError) and self._session.interrupts.cancelled:
+            return KeyboardInterrupt().with_traceback(tracebacks.frames_of(error))
         return error
 
     def _pack(self, job: _Job, bound: list[str]) -> None:
@@ -138,13 +148,15 @@ class Executor:
         why = dict.fromkeys(values, returns.INTERRUPTED)
         packed = None
         with session.interrupts.armed(asyncio.current_task()) as armed:
+            session.interrupts.deliver()
             travels = dict(values)
             if job.error and returns.can_return(job.error, session.names.namespace, rule.name_bytes):
                 travels[returns.EXCEPTION] = job.error
             packed, why = returns.choose(travels, rule, session.names.namespace)
         if armed.press is not None:
-            packed, why, job.error = None, dict.fromkeys(values, returns.INTERRUPTED), job.error or armed.press
-        job.bundle = packed.bundle if packed else None
+            job.error = job.error or armed.press
+        elif packed is not None:
+            job.bundle, job.has_exception = packed.bundle, returns.EXCEPTION in packed.names
         for name, reason in why.items():
             job.end.held.append(self._held(name, values[name], reason))
         job.end.pack_s = perf_counter() - begun
@@ -167,8 +179,9 @@ class Executor:
             end.status = "error"
             end.problem.CopyFrom(job.failure)
         elif job.error is not None:
-            end.status = "interrupted" if isinstance(job.error, KeyboardInterrupt) else "error"
+            end.status = "interrupted" if issubclass(type(job.error), KeyboardInterrupt) else "error"
             end.problem.CopyFrom(tracebacks.problem(job.error, session.shell))
+            end.problem.has_exception = job.has_exception
         end.alive.extend(session.names.alive())
         bundle, job.bundle, job.error, self._open = job.bundle, None, None, None
         session.outputs.settle()
@@ -188,11 +201,13 @@ def unpacked(session: Session, parcel: Parcel) -> dict[str, object]:
     return payload.unpack(parcel.pop(), namespace=namespace, resolve=resolve)
 
 
-def problem_of(error: Failed | payload.UnpackError) -> pb.Problem:
-    """Describe a failure that comes before any of the user's code."""
+def problem_of(error: Failed | payload.UnpackError | SystemExit) -> pb.Problem:
+    """Describe what kept a run or a request from being served."""
     cause = error.__cause__
     if isinstance(cause, Failed):
         error = cause
+    if isinstance(error, SystemExit):
+        error = Failed("unpack", "a value raised SystemExit while it was rebuilt", "build it inside the cell")
     code = error.code if isinstance(error, Failed) else "unpack"
     kind = type(error).__name__
     return pb.Problem(

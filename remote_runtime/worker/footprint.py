@@ -51,8 +51,8 @@ class Footprint:
 
     def begin(self) -> None:
         """Start a new peak."""
-        self._peak = None
         reset_peak(self._leader)
+        self._peak = resident_bytes(self._leader)
 
     def peak_bytes(self) -> int | None:
         """Return the peak since `begin`, None where nothing could be read."""

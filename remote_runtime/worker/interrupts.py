@@ -1,12 +1,12 @@
 """Ctrl-C on its way into the user's code.
 
-    SIGINT -> disarmed: ignored
-           -> held (a frame is being sent): remembered, raised when the frame is out
+    SIGINT -> between requests: ignored
+           -> between stages, or while a frame is being sent: waits until that is over
            -> a coroutine waits: its task is cancelled
            -> else: KeyboardInterrupt, at the line that runs
 
-Armed only while code of the user's runs, is unpickled or is pickled. An interrupt within a send would tear a frame,
-and one within the loop would stop the loop; both are kept out here.
+Armed only while code of the user's runs, is unpickled or is pickled. An interrupt within a send would tear
+a frame, and one within the loop would stop the loop; both are kept out here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Interrupts:
         self._task: asyncio.Task[None] | None = None
         self._main = threading.get_ident()
         self._held = 0
-        self._pending = False
+        self._open = self._pending = False
         self.sync = True
         self.cancelled = False
 
@@ -41,20 +41,36 @@ class Interrupts:
         """
         return Armed(self, task)
 
-    def install(self) -> None:
-        """Take the signal; a handler that the user's code has set gives way."""
+    def begin(self) -> None:
+        """Open a request: take the signal, also from a handler that a cell has set."""
         signal.signal(signal.SIGINT, self._on_signal)
+        self._open, self._pending, self.cancelled = True, False, False
+
+    def end(self) -> None:
+        """Close a request: what comes now is too late."""
+        self._open, self._pending, self._task = False, False, None
 
     def arm(self, task: asyncio.Task[None] | None) -> None:
         """Let presses through from now on."""
-        self._pending = self.cancelled = False
         self.sync = True
         self._task = task
 
     def disarm(self) -> None:
-        """Ignore presses from now on."""
+        """Let presses wait from now on."""
         self._task = None
-        self._pending = False
+
+    def deliver(self) -> None:
+        """Raise what has waited.
+
+        Raises:
+            KeyboardInterrupt: A press came between two stages.
+        """
+        with self:
+            pass
+
+    def become_child(self) -> None:
+        """Run in a forked child: the loop, which a press might cancel a task of, is the parent's."""
+        self.sync, self._held, self._pending = True, 0, False
 
     def __enter__(self) -> None:
         if threading.get_ident() == self._main:
@@ -64,14 +80,14 @@ class Interrupts:
         if threading.get_ident() != self._main:
             return
         self._held -= 1
-        if self._pending and not self._held:
+        if self._pending and not self._held and self._task is not None:
             self._pending = False
             self._press()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._task is None or (frame is not None and frame.f_code in _LEAVING):
+        if not self._open:
             return
-        if self._held:
+        if self._held or self._task is None or (frame is not None and frame.f_code in _LEAVING):
             self._pending = True
         else:
             self._press()
@@ -96,12 +112,12 @@ class Armed:
         self._interrupts.arm(self._task)
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> bool:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         self._interrupts.disarm()
-        if isinstance(error, KeyboardInterrupt):
-            self.press = error
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.press = error  # type: ignore[assignment]
         return self.press is not None
 
 
 _LEAVING = frozenset({Armed.__exit__.__code__, Interrupts.disarm.__code__})
-"""Code that ends a body: a press that arrives here came too late."""
+"""Code that ends a stage: raised here, a press would leave the stage open."""

@@ -44,6 +44,7 @@ class Names:
             (name, value)
             for name, value in list(self.namespace.items())
             if isinstance(name, str)
+            and name.isidentifier()
             and not (name[:1] == "_" and _PRIVATE.fullmatch(name))
             and (name not in hidden or hidden[name] is not value)
         ]
@@ -84,7 +85,7 @@ class Before:
         if mark is None:
             return self._held.get(name, _ABSENT) is value
         # Without a weak reference the same address may be another object: then the name counts as bound.
-        return isinstance(mark, weakref.ref) and mark() is value
+        return value is not None and isinstance(mark, weakref.ref) and mark() is value
 
 
 def _mark(value: object) -> weakref.ref[object] | int:
@@ -103,11 +104,11 @@ def is_light(value: object) -> bool:
         return len(value) <= _LIGHT_ITEMS and all(map(_is_small, value))  # type: ignore[arg-type,call-overload]
     if kind is dict:
         return len(value) <= _LIGHT_ITEMS and all(map(_is_small, value.values()))  # type: ignore[arg-type,attr-defined]
-    return isinstance(value, _LIGHT)
+    return issubclass(kind, _LIGHT)  # not isinstance: that may ask the user's `__class__`
 
 
 def _is_small(value: object) -> bool:
-    return isinstance(value, _LIGHT) and (type(value) not in (str, bytes) or len(value) <= _LIGHT_BYTES)  # type: ignore[arg-type]
+    return issubclass(type(value), _LIGHT) and (type(value) not in (str, bytes) or len(value) <= _LIGHT_BYTES)  # type: ignore[arg-type]
 
 
 def bound_in(source: str) -> frozenset[str]:

@@ -85,7 +85,7 @@ class Nursery:
         if op == "started":
             self._started(int(message["pid"]), fds)
         elif op == "exited" and (child := self._alive.pop(message["pid"], None)):
-            child.exited(message["code"], message["signal"])
+            child.exited(message["code"], message["signal"], message.get("peak_bytes"))
         elif op == "refused" and self._asked:
             log.error("the zygote refused a user process: %s", message.get("message"))
             self._asked.pop(0).abandon()

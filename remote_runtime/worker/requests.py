@@ -65,7 +65,7 @@ class Requests:
         with self._session.interrupts.armed(asyncio.current_task()):
             try:
                 answer = handle(getattr(message, body), parcel)
-            except (Failed, payload.UnpackError) as error:
+            except (Failed, payload.UnpackError, SystemExit) as error:
                 answer = _failure(error), None
         return answer
 
@@ -83,6 +83,8 @@ class Requests:
             return pb.FromWorker(values=pb.Values()), payload.pack({name: value}, namespace=namespace).bundle
         except payload.PackError as error:
             raise Failed("pack", error.message, error.hint) from error
+        except SystemExit as error:
+            raise Failed("pack", f"`{name}` cannot travel: {returns.reason(error)}") from error
 
     def _put(self, _: pb.Put, parcel: Parcel) -> Answer:
         self._session.names.namespace.update(unpacked(self._session, parcel))
@@ -119,7 +121,7 @@ class Requests:
         return pb.FromWorker(done=pb.Done()), None
 
 
-def _failure(error: Failed | payload.UnpackError) -> pb.FromWorker:
+def _failure(error: Failed | payload.UnpackError | SystemExit) -> pb.FromWorker:
     told = problem_of(error)
     return pb.FromWorker(failure=pb.Failure(code=told.code, message=told.message, hint=told.hint))
 

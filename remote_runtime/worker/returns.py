@@ -152,9 +152,9 @@ def _stays_unseen(name: str, value: object, rule: Rule) -> str:
 
 def on_cuda(value: Any, depth: int = _DEPTH) -> bool:
     """Tell whether a value, or a part of a small container, lives on a GPU."""
-    if isinstance(value, (list, tuple, dict)):
-        parts = value.values() if isinstance(value, dict) else value
-        return depth > 0 and len(value) <= _ITEMS and any(on_cuda(part, depth - 1) for part in list(parts))
+    if type(value) in (list, tuple, dict):
+        parts = list(value.values() if type(value) is dict else value)
+        return depth > 0 and len(parts) <= _ITEMS and any(on_cuda(part, depth - 1) for part in parts)
     return describe.device(value).startswith("cuda")
 
 
@@ -165,7 +165,9 @@ def _all_at_once(found: Sorted, rule: Rule, namespace: dict[str, Any]) -> payloa
     limit = None if rule.force & found.values.keys() else rule.total_bytes
     try:
         packed = payload.pack(found.values, namespace=namespace, limit_bytes=limit)
-    except Exception:  # pickling runs the user's code; which name it was, the trial tells
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # pickling runs the user's code; which name it was, the trial tells
         return None
     sizes = {name: size for name, size in packed.sizes.items() if name not in rule.force}
     fits = max(sizes.values(), default=0) <= rule.name_bytes and sum(sizes.values()) <= rule.total_bytes
@@ -181,7 +183,9 @@ def _on_trial(found: Sorted, rule: Rule, namespace: dict[str, Any]) -> dict[str,
             sizes[name] = payload.pack({name: value}, namespace=namespace, limit_bytes=limit).bundle.size_bytes
         except payload.TooLarge:
             found.stay(name, SIZE)
-        except Exception as error:  # pickling runs the user's code, which may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # pickling runs the user's code, which may raise anything, SystemExit too
             found.stay(name, reason(error))
     return sizes
 
@@ -227,5 +231,7 @@ def can_return(error: BaseException, namespace: dict[str, Any], limit_bytes: int
     try:
         packed = payload.pack({EXCEPTION: error}, namespace=namespace, limit_bytes=limit_bytes)
         return type(payload.unpack(packed.bundle, namespace=namespace)[EXCEPTION]) is type(error)
-    except Exception:  # its class is the user's: `__reduce__` and `__init__` may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # its class is the user's: `__reduce__` and `__init__` may raise anything
         return False

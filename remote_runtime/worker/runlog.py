@@ -22,6 +22,9 @@ from remote_runtime.wire import messages_pb2 as pb
 ENTRY_BYTES = 256
 """What one entry costs beside its frames; a million one-letter events are bounded too."""
 
+_NUMBER_BYTES = 40
+"""What number, time and envelope add to an event at most."""
+
 FORGOTTEN_COUNT = 10_000
 """Ids of forgotten runs that are remembered, so that none of them is run a second time."""
 
@@ -155,7 +158,7 @@ class RunLog:
             self._cut_text(event.stream)
             if not event.stream.text:
                 return False
-        size_bytes = event.ByteSize() + ENTRY_BYTES
+        size_bytes = event.ByteSize() + _NUMBER_BYTES + ENTRY_BYTES
         if self.size_bytes + size_bytes > self._bounds.keep_bytes:
             self.trim()
         if self.size_bytes + size_bytes <= self._bounds.keep_bytes:

@@ -32,6 +32,7 @@ from traitlets.config import Config
 
 from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.worker.compiling import CellCompiler
 from remote_runtime.worker.outputs import Outputs
 
 PLAIN = "nocolor" if IPython.version_info[0] >= 9 else "NoColor"
@@ -158,6 +159,7 @@ class Shell(InteractiveShell):
     outputs: Outputs
     display_pub_class = Type(Publisher)
     displayhook_class = Type(ResultHook)
+    compiler_class = Type(CellCompiler)
     _in_cell = False
 
     @classmethod
@@ -226,16 +228,26 @@ class Shell(InteractiveShell):
             self._in_cell = False
 
     def plain_source(self, source: str) -> str | BaseException:
-        """Turn a cell into plain Python with the same line numbers, or return why that cannot be done.
-
-        What stands above the first statement is kept as it is: line 1 stands for the magic's own line, and IPython
-        sees a cell magic, an alias or a lone `exit` only where the cell begins.
-        """
-        lead = _LEAD.match(source).group()  # type: ignore[union-attr]  # matches nothing, at least
+        """Turn a cell into plain Python, or return why that cannot be done."""
         try:
-            return lead + self.transform_cell(source[len(lead) :])
-        except Exception as error:  # transformers raise what they like; it is the cell's error
+            return self.transform_cell(source)
+        except Exception as error:  # noqa: BLE001  transformers raise what they like; it is the cell's error
             return error
+
+    def transform_cell(self, raw_cell: str) -> str:
+        """Turn a cell into plain Python with the same line numbers.
+
+        What stands above the first statement is kept as it is: line 1 stands for the magic's own line, and
+        IPython sees a cell magic, an alias or a lone `exit` only where a cell begins.
+        """
+        lead = _LEAD.match(raw_cell).group()  # type: ignore[union-attr]  # matches nothing, at least
+        plain: str = super().transform_cell(raw_cell[len(lead) :])
+        return lead + plain
+
+    def run_cell(self, raw_cell: str, *args: Any, **kwargs: Any) -> ExecutionResult:
+        """Run a nested cell, as `%%capture` does; its lines are counted from the top of the outer one."""
+        _, lines = self.compile.place(sys._getframe(1))
+        return super().run_cell("\n" * lines + raw_cell, *args, **kwargs)
 
     async def run_code(self, code_obj: Any, result: ExecutionResult | None = None, *, async_: bool = False) -> bool:
         """Execute compiled code; what it raises is left in the result.

@@ -14,7 +14,7 @@ import copy
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.worker.compiling import CELL_MAGIC, LINE_MAGIC
 
 MESSAGE_BYTES = 256 * limits.KIB
 TEXT_BYTES = 1 * limits.MIB
@@ -53,15 +54,15 @@ def problem(error: BaseException, shell: InteractiveShell) -> pb.Problem:
     """
     kind = type(error)
     said, hint = text_of(error), ""
-    if isinstance(error, SystemExit):
+    if issubclass(kind, SystemExit):
         said, hint = f"the cell asked to exit{f' with {said}' if said else ''}", _EXIT_HINT
     return pb.Problem(
         type_name=str(kind.__name__),
-        module=str(kind.__module__),
+        module=cut(str(kind.__module__), MESSAGE_BYTES),
         message=said,
         hint=hint,
         traceback=_lines(error, shell),
-        full_traceback=[cut(line, TEXT_BYTES) for line in _full(error)],
+        full_traceback=list(_fitting(_full(error))),
     )
 
 
@@ -69,7 +70,7 @@ def text_of(error: BaseException) -> str:
     """Return an exception's own text, also where its `__str__` raises."""
     try:
         return cut(str(error), MESSAGE_BYTES)
-    except Exception as second:  # a user's __str__ may raise anything
+    except BaseException as second:  # a user's __str__ may raise anything, SystemExit too
         return f"<its __str__ raised {type(second).__name__}>"
 
 
@@ -83,15 +84,26 @@ def cut(text: str, limit_bytes: int) -> str:
 
 
 def _lines(error: BaseException, shell: InteractiveShell) -> list[str]:
-    case = _Case(error, user_part(error.__traceback__, shell), shell)
+    case = _Case(error, user_part(frames_of(error), shell), shell)
     for render in (_by_its_own, _short, _syntax, _group, _context, _standard):
         try:
             found = render(case)
-        except Exception:  # a rendering that fails leaves it to the next, plainer one
+        except BaseException:  # a rendering that fails leaves it to the next, plainer one
             continue
         if found:
-            return [cut(str(line), TEXT_BYTES) for line in found]
+            return list(_fitting(found))
     return [f"{type(error).__name__}: {text_of(error)}"]
+
+
+def _fitting(lines: Iterable[object]) -> Iterator[str]:
+    """Yield lines as long as they fit into a message together."""
+    room = 4 * TEXT_BYTES
+    for line in lines:
+        text = cut(str(line), TEXT_BYTES)
+        room -= len(text.encode())
+        if room < 0:
+            return
+        yield text
 
 
 def _by_its_own(case: _Case) -> list[str]:
@@ -100,13 +112,13 @@ def _by_its_own(case: _Case) -> list[str]:
 
 
 def _short(case: _Case) -> list[str]:
-    if isinstance(case.error, UsageError):
+    if issubclass(type(case.error), UsageError):
         return [f"UsageError: {case.error}"]
-    return [f"SystemExit: {case.error}", _EXIT_HINT] if isinstance(case.error, SystemExit) else []
+    return [f"SystemExit: {case.error}", _EXIT_HINT] if issubclass(type(case.error), SystemExit) else []
 
 
 def _syntax(case: _Case) -> list[str]:
-    if not isinstance(case.error, SyntaxError):
+    if not issubclass(type(case.error), SyntaxError):
         return []
     entries = list(traceback.extract_tb(case.frames)) if case.frames else []
     found: list[str] = case.shell.SyntaxTB.structured_traceback(type(case.error), case.error, entries)
@@ -142,15 +154,22 @@ def _standard(case: _Case) -> list[str]:
 
 
 def _full(error: BaseException) -> list[str]:
+    frames = frames_of(error)
     try:
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
-    except Exception:  # the exception's own code may fail here too
-        lines = traceback.format_tb(error.__traceback__) + [type(error).__name__]
+        lines = traceback.format_exception(type(error), error, frames)
+    except BaseException:  # the exception's own code may fail here too
+        lines = [*traceback.format_tb(frames), type(error).__name__]
     return [_named(line).rstrip("\n") for line in lines]
 
 
 def _named(line: str) -> str:
     return _CELL_FILE.sub(r"Cell In[\1], line \2", line)
+
+
+def frames_of(error: BaseException) -> TracebackType | None:
+    """Return an exception's traceback without asking its class, which may be in the way."""
+    found: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(error)
+    return found
 
 
 def user_part(trace: TracebackType | None, shell: InteractiveShell) -> TracebackType | None:
@@ -161,11 +180,16 @@ def user_part(trace: TracebackType | None, shell: InteractiveShell) -> Traceback
         shell: Knows which files are cells.
     """
     is_cell: Callable[[str], object] = shell.compile.format_code_name
-    steps = []
+    steps: list[TracebackType] = []
+    magic = False
     while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if is_cell(file) or (steps and not file.startswith(_OURS)):
+        code = trace.tb_frame.f_code
+        if is_cell(code.co_filename):
+            steps, magic = [] if magic else steps, False  # a magic's line says less than the line within it
             steps.append(trace)
+        elif steps and not code.co_filename.startswith(_OURS):
+            steps.append(trace)
+        magic = magic or (code.co_name in (CELL_MAGIC, LINE_MAGIC) and len(steps) == 1)
         trace = trace.tb_next
     linked: TracebackType | None = None
     for step in reversed(steps):

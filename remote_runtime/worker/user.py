@@ -10,24 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import faulthandler
 import json
 import os
 import socket
 import sys
-import warnings
 from collections import deque
 from typing import Any, NoReturn
 
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.failures import Failed
 from remote_runtime.worker.execute import Executor, Parcel, Session
 from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.namespace import Names
-from remote_runtime.worker.outputs import Outputs, Tail, TextStream
+from remote_runtime.worker.outputs import Outputs, Tail
 from remote_runtime.worker.requests import Requests
 from remote_runtime.worker.returns import Registry
 from remote_runtime.worker.shell import Shell
+from remote_runtime.worker.streams import Streams
 
 RECEIVE_BYTES = 1 << 20
 FIGURES = "module://matplotlib_inline.backend_inline"
@@ -45,50 +45,12 @@ def main(channel_fd: int, tail_fd: int) -> NoReturn:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     interrupts = Interrupts(loop)
-    interrupts.install()
     sock = socket.socket(fileno=channel_fd)
     outputs = Outputs(sock, Tail(tail_fd), interrupts)
     process = UserProcess(sock, outputs, interrupts, loop)
     process.prepare()
     outputs.send_raw(json.dumps({"ready": os.getpid()}).encode())
     process.serve()
-
-
-class Streams:
-    """`sys.stdout` and `sys.stderr`, and the pipes on descriptors 1 and 2, which a cell may close.
-
-    Args:
-        outputs: Where text goes.
-    """
-
-    def __init__(self, outputs: Outputs) -> None:
-        self._ours = {1: TextStream(outputs, False), 2: TextStream(outputs, True)}
-        self._pipes = {fd: os.dup(fd) for fd in self._ours}
-
-    def install(self) -> None:
-        """Put them in place, once."""
-        sys.stdout, sys.stderr = self._ours[1], self._ours[2]
-        for fd, name in ((1, "__stdout__"), (2, "__stderr__")):
-            plain = open(fd, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
-            setattr(sys, name, plain)
-        faulthandler.enable(self._pipes[2])
-        warnings.filterwarnings("default", category=DeprecationWarning, module="__main__")
-
-    def repair(self) -> None:
-        """Before a run: what the last one closed is open again; what it put in their place and left open stays."""
-        for fd, name in ((1, "stdout"), (2, "stderr")):
-            if _inode(fd) != _inode(self._pipes[fd]):
-                os.dup2(self._pipes[fd], fd)
-            self._ours[fd].reopen()
-            if getattr(getattr(sys, name), "closed", True):
-                setattr(sys, name, self._ours[fd])
-
-
-def _inode(fd: int) -> int | None:
-    try:
-        return os.fstat(fd).st_ino
-    except OSError:
-        return None
 
 
 class UserProcess:
@@ -121,8 +83,9 @@ class UserProcess:
         session = Session(shell, self._outputs, self._interrupts, names, Registry())
         shell.on_code = self._on_code  # type: ignore[method-assign]
         self._executor, self._requests = Executor(session), Requests(session)
-        os.register_at_fork(before=self._outputs.flush, after_in_child=self._outputs.become_child)
+        os.register_at_fork(before=self._outputs.flush, after_in_child=self._become_child)
         self._loop.run_until_complete(shell.run_source("0;", shell.plain_source("0;")))
+        sys.argv = [""]
         if sys.path[:1] != [""]:
             sys.path.insert(0, "")
 
@@ -136,6 +99,10 @@ class UserProcess:
                 continue
         atexit._run_exitfuncs()
         os._exit(0)
+
+    def _become_child(self) -> None:
+        self._outputs.become_child()
+        self._interrupts.become_child()
 
     def _on_code(self, is_async: bool) -> None:
         self._interrupts.sync = not is_async
@@ -152,8 +119,12 @@ class UserProcess:
         if not received:
             self._closed = True
             self._loop.stop()
-        for frame in self._splitter.feed(received):
-            self._take(frame)
+        try:
+            for frame in self._splitter.feed(received):
+                self._take(frame)
+        except Failed as error:  # both ends are ours: after a damaged frame nothing that follows can be trusted
+            os.write(2, f"{error}\n".encode())
+            os._exit(1)
         self._start_next()
 
     def _take(self, frame: bytes) -> None:
@@ -186,7 +157,7 @@ class UserProcess:
 
     async def _handle(self, message: pb.ToWorker, parcel: Parcel) -> None:
         try:
-            self._interrupts.install()
+            self._interrupts.begin()
             if message.WhichOneof("body") == "run":
                 self._streams.repair()
                 await self._executor.run(message.run, parcel)
@@ -195,3 +166,5 @@ class UserProcess:
         except BaseException as error:  # an interrupt in the last instant, or a defect: the run still gets its end
             self._interrupts.disarm()
             self._executor.abandon(error)
+        finally:
+            self._interrupts.end()

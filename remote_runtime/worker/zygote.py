@@ -10,7 +10,6 @@ gateway and ends by itself when it has had no engine and no child for a while.
 from __future__ import annotations
 
 import gc
-import importlib
 import logging
 import os
 import selectors
@@ -25,23 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from remote_runtime.wire import forking
-from remote_runtime.worker import forked, tuning
-
-AHEAD = (
-    "IPython.core.interactiveshell",
-    "IPython.core.displayhook",
-    "IPython.core.displaypub",
-    "IPython.core.completer",
-    "IPython.display",
-    "asyncio",
-    "google.protobuf",
-    "grpc",
-    "grpc.aio",
-    "remote_runtime.wire.payload",
-    "remote_runtime.worker.keeper",
-    "remote_runtime.worker.service",
-)
-"""What every worker needs, beside what `--imports` names."""
+from remote_runtime.worker import ahead, forked, tuning
 
 _STOP_S = 3.0
 
@@ -115,7 +98,7 @@ class Zygote:
         with suppress(PermissionError):  # it leads a session already
             os.setsid()
         self._listener = _listen(self._settings.socket)
-        self._imported = import_ahead((*AHEAD, self._settings.user), self._settings.imports)
+        self._imported = ahead.bring((*ahead.AHEAD, self._settings.user), self._settings.imports)
         gc.collect()
         gc.freeze()
         self._selector = selectors.DefaultSelector()
@@ -259,18 +242,21 @@ class Zygote:
         with suppress(BlockingIOError):
             self._woken.recv(4096)
         while self._house.born:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, used = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
-            self._bury(pid, status)
+            self._bury(pid, status, used.ru_maxrss * 1024)
 
-    def _bury(self, pid: int, status: int) -> None:
+    def _bury(self, pid: int, status: int, peak_bytes: int) -> None:
         born = self._house.born.pop(pid, None)
         if born is None:
             return
         code = os.waitstatus_to_exitcode(status)
         ended = {"code": code, "signal": None} if code >= 0 else {"code": None, "signal": -code}
-        self._send(born.asker, {"op": "exited", "worker_id": born.worker_id, "pid": pid, **ended})
+        self._send(
+            born.asker,
+            {"op": "exited", "worker_id": born.worker_id, "pid": pid, "peak_bytes": peak_bytes, **ended},
+        )
         if born.kind == "keeper":
             for other in self._house.of_kind("user"):
                 if other.worker_id == born.worker_id:
@@ -294,34 +280,6 @@ class Zygote:
 
     def _wait_s(self) -> float:
         return 0.1 if self._stopping_at is not None else min(1.0, self._settings.ttl_s / 4 + 0.01)
-
-
-def import_ahead(own: Sequence[str], asked: Sequence[str]) -> dict[str, str]:
-    """Import modules, passing over those that are not installed.
-
-    Args:
-        own: What workers need.
-        asked: What the engine wants; these are reported.
-
-    Returns:
-        Version by name of what was asked and is there; "" where a module tells none.
-    """
-    for name in own:
-        _import(name)
-    found = {name: _import(name) for name in asked}
-    return {
-        name: str(getattr(module, "__version__", "")) for name, module in found.items() if module is not None
-    }
-
-
-def _import(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        log.info("%s is not imported ahead: %s", name, error)
-    except Exception:  # a broken package raises anything; cells that use it will show the same
-        log.warning("%s cannot be imported ahead", name, exc_info=True)
-    return None
 
 
 def _listen(path: str) -> socket.socket:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from kernel_proxy import statedir
+from tests.client.sweep import sweep
 
 
 @dataclass
@@ -59,12 +60,12 @@ def shared() -> Iterator[Shell]:
         shell.json("up", "--simulate", "A100:2")
         yield shell
         shell("down", "--force")
+        sweep(directory)
 
 
 @pytest.fixture
 def warmcell() -> Iterator[Shell]:
     """A command line whose runtime does not run yet."""
     with tempfile.TemporaryDirectory(prefix="wc-", dir="/tmp") as directory:
-        shell = Shell(Path(directory) / "state")
-        yield shell
-        shell("down", "--force")
+        yield Shell(Path(directory) / "state")
+        sweep(directory)

@@ -136,13 +136,15 @@ class GatewayStandIn:
     """What a gateway would say."""
 
     worker: Worker
+    engine: str = "stand-in"
     exit_reply: pb.ExitReply = field(default_factory=pb.ExitReply)
     updates: list[pb.OpenUpdate] = field(default_factory=list)
     versions: pb.Versions = field(default_factory=versions.here)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    shown: dict[str, Any] = field(default_factory=dict)
 
     def Describe(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> pb.RuntimeInfo:
-        return pb.RuntimeInfo(versions=self.versions, engine="stand-in", pid=1)
+        return pb.RuntimeInfo(versions=self.versions, engine=self.engine, pid=1)
 
     def Open(self, request: pb.OpenRequest, context: grpc.ServicerContext) -> Iterator[pb.OpenUpdate]:
         context.add_callback(self.cancelled.set)
@@ -162,6 +164,7 @@ class GatewayStandIn:
         return self.exit_reply
 
     def Relay(self, frames: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        self.shown = dict(context.invocation_metadata())
         return self.worker.attach(frames, context)
 
 

@@ -139,7 +139,8 @@ async def rig(state: Path, *devices: Device, before: Rig | None = None, **more: 
     made.keepers = MemoryKeepers(engine, lambda: made.now)
     made.keepers.by_address = before.keepers.by_address if before else {}
     made.gateway = Gateway(config, directory, engine, made.keepers, lambda: made.now)
-    await made.gateway.start()
+    await made.gateway.adopt()
+    made.gateway.start()
     await settle()
     try:
         yield made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -326,10 +327,14 @@ def test_the_gateway_ends_when_nothing_was_held_for_long_enough(play: Play) -> N
     play(body, idle_exit_s=900.0)
 
 
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_a_full_disk_is_an_error_and_costs_no_worker(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(rig: Rig) -> None:
         with monkeypatch.context() as broken:
-            broken.setattr(records.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            broken.setattr(records.os, "replace", full_disk)
             failure = (await rig.open("A100", "nb")).failure
         assert failure.code == "disk-full"
         assert not rig.engine.killed

@@ -116,8 +116,8 @@ def can_be_stopped(tree: ast.AST) -> bool:
 
 def run(code: CodeType, bound: set[str], choices: list[int]) -> Record:
     """Run a program with some names bound to things, and return what it did."""
-    thing = Thing(choices)
-    record = Record({key: thing for key in bound} | {"T": thing, "__name__": "cell", "__builtins__": builtins})
+    things = {key: Thing(choices) for key in (*sorted(bound), "T")}
+    record = Record(things | {"__name__": "cell", "__builtins__": builtins})
     dict.__setitem__(record, "tick", record.step)
     try:
         exec(code, record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -24,15 +25,26 @@ def compiled(text: str):  # type: ignore[no-untyped-def]
     return code
 
 
-@bounded
-@given(program, bound_names, choices)
-def test_a_plan_foresees_what_a_program_does(text: str, bound: set[str], choices: list[int]) -> None:
+def check(text: str, bound: set[str], choices: list[int]) -> None:
     record = run(compiled(text), bound, choices)
     planned = plan(text, dict.fromkeys(bound))
     changed = planned.binds | planned.deletes
     assert record.read_first <= planned.reads | planned.weak_reads
     assert {key for key in NAMES if key in record and record.get(key) is not record.start.get(key)} <= changed
     assert {key for key in bound if key not in record} <= changed
+
+
+@bounded
+@given(program, bound_names, choices)
+def test_a_plan_foresees_what_a_program_does(text: str, bound: set[str], choices: list[int]) -> None:
+    check(text, bound, choices)
+
+
+@pytest.mark.soak
+@settings(bounded, max_examples=20_000)
+@given(program, bound_names, choices)
+def test_a_plan_foresees_what_many_programs_do(text: str, bound: set[str], choices: list[int]) -> None:
+    check(text, bound, choices)
 
 
 @bounded

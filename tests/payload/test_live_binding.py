@@ -173,3 +173,11 @@ def test_sizes_count_what_is_shared_once(notebook: Notebook) -> None:
     notebook.cell("a = b'x' * 50_000\nb = [a]\nc = 1")
     sizes = notebook.pack("a", "b", "c").sizes
     assert sizes["a"] > 50_000 and sizes["b"] < 100 and sizes["c"] < 100
+
+
+def test_an_instance_is_asked_for_its_state_once(notebook: Notebook) -> None:
+    notebook.cell(
+        "import json\nasked = []\nclass A:\n def __getstate__(s): asked.append(json); return {1: 1}\n def __setstate__(s, st): pass\nx = A()"
+    )
+    notebook.pack("x")
+    assert len(notebook.names["asked"]) == 1

@@ -41,10 +41,19 @@ def alive(pid: int) -> bool:
 class LiveZygote:
     """A zygote process and a connection to it."""
 
-    def __init__(self, folder: Path, user: str = REAL, **environment: str) -> None:
+    def __init__(self, folder: Path, user: str = REAL, *more: str, **environment: str) -> None:
         self.folder, self.path = folder, folder / "z"
         self.log = folder / "zygote.log"
-        command = [sys.executable, "-m", "remote_runtime.worker", "--socket", str(self.path), "--user", user]
+        command = [
+            sys.executable,
+            "-m",
+            "remote_runtime.worker",
+            "--socket",
+            str(self.path),
+            "--user",
+            user,
+            *more,
+        ]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **environment}
@@ -180,6 +189,7 @@ class Link:
                 return message
 
     def run(self, source: str, run_id: str = "r1", **fields: Any) -> Link:
+        self.run_id = run_id
         self.send(request_id=self.next_id(), run=pb.Run(run_id=run_id, source=source, **fields))
         return self
 
@@ -198,10 +208,10 @@ class Link:
         next(e for e in self.events(run_id) if e.HasField("started"))
         return self
 
-    def until_text(self, text: str, run_id: str = "r1") -> list[pb.Event]:
+    def until_text(self, text: str, run_id: str = "") -> list[pb.Event]:
         """The events up to the one that has a text in it."""
         seen: list[pb.Event] = []
-        for event in self.events(run_id):
+        for event in self.events(run_id or self.run_id):
             seen.append(event)
             if text in event.stream.text:
                 return seen

@@ -125,7 +125,7 @@ def test_the_namespace_is_main(user):
 
 def test_the_session_directory_is_where_files_and_modules_are(user):
     user.run("%%writefile helper_module.py\nvalue = 7")
-    done = user.run("#\nimport os, sys\nimport helper_module\nfound = helper_module.value\nfirst = sys.path[0]\nwhere = os.getcwd()")
+    done = user.run("#\nimport os, sys\nimport helper_module\nfound = helper_module.value\nfirst = sys.path[0]\nwhere = os.getcwd()\ndel helper_module")
     assert done.values["found"] == 7 and done.values["first"] == "" and "session" in done.values["where"]
 
 

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
+ARMED = "#\nimport threading\nthreading.Timer(0.05, print, ['go'], {'flush': True}).start()\n"
+"""Says `go` from a thread, when the main thread has come to the line below."""
+
 LOOPS = [
-    ("loop", "print('go', flush=True)\nwhile True: pass", "line 3"),
-    ("time.sleep", "import time\nprint('go', flush=True)\ntime.sleep(60)", "line 4"),
-    ("async sleep", "import asyncio\nprint('go', flush=True)\nawait asyncio.sleep(60)", "line 4"),
-    ("loop after await", "import asyncio\nawait asyncio.sleep(0)\nprint('go', flush=True)\nwhile True: pass", "line 5"),
-    ("printing", "import itertools\nprint('go', flush=True)\nfor i in itertools.count(): print(i)", "line 4"),
-    ("subprocess", "import subprocess\nprint('go', flush=True)\nsubprocess.run(['sleep', '60'])", "line 4"),
-    ("thread join", "import threading\nprint('go', flush=True)\nthreading.Event().wait()", "line 4"),
+    ("loop", "while True: pass", 4),
+    ("time.sleep", "import time; time.sleep(60)", 4),
+    ("async sleep", "import asyncio\nawait asyncio.sleep(60)", 5),
+    ("loop after await", "import asyncio\nawait asyncio.sleep(0)\nwhile True: pass", 6),
+    ("printing", "import itertools\nfor i in itertools.count(): print(i)", 5),
+    ("subprocess", "import subprocess\nsubprocess.run(['sleep', '60'])", 5),
+    ("wait for a thread", "threading.Event().wait()", 4),
+    ("nested", "def f():\n    while True: pass\n%time f()", 5),
 ]
 
 
-@pytest.mark.parametrize(("source", "where"), [row[1:] for row in LOOPS], ids=[row[0] for row in LOOPS])
-def test_a_running_cell_stops_at_its_line(user, source, where):
-    user.start(f"#\n{source}", count=9)
+@pytest.mark.parametrize(("source", "line"), [row[1:] for row in LOOPS], ids=[row[0] for row in LOOPS])
+def test_a_running_cell_stops_at_its_line(user, source, line):
+    user.start(ARMED + source, count=9)
     user.until("go")
     user.interrupt()
     done = user.finish_rest()
     assert (done.end.status, done.end.problem.type_name) == ("interrupted", "KeyboardInterrupt")
-    assert f"Cell In[9], {where}" in done.traceback
+    assert f"Cell In[9], line {line}" in done.traceback and done.end.problem.has_exception
     assert user.run("1").values == {"_": 1}
 
 
@@ -45,11 +47,15 @@ def test_an_interrupt_while_results_are_pickled_leaves_them_in_the_session(user)
     assert {"x", "Slow", "time"} <= set(done.held) and done.held["x"].why == "interrupted"
 
 
+class Slow:
+    def __reduce__(self):
+        return exec, ("import os, time; os.write(1, b'unpickling'); time.sleep(60)",)
+
+
 def test_an_interrupt_while_values_arrive_stops_the_run(user):
-    user.run("#\nimport time\nclass Slow:\n    def __setstate__(self, state):\n        time.sleep(60)")
-    slow = user.run("#\nsleepy = Slow()\nsleepy.x = 1").values
-    user.start("ran = 1", {"slow": slow["sleepy"]})
-    time.sleep(0.3)  # nothing shows that unpickling has begun
+    user.start("ran = 1", {"slow": Slow()})
+    while not user.fds[1]:
+        user.drain()
     user.interrupt()
     done = user.finish()
     assert done.end.status == "interrupted" and "ran" not in done.end.alive

@@ -140,6 +140,6 @@ def test_alive_lists_the_users_names_and_nothing_of_ipythons(user):
     assert set(done.end.alive) == {"mine", "_also"}
 
 
-def test_a_stashed_model_and_its_memory(user):
+def test_a_run_does_not_keep_alive_what_its_cell_replaces(user):
     user.run("#\nimport weakref\nclass Net: pass\nnet = Net()\nold = weakref.ref(net)")
     assert user.run("net = Net()\nfreed = old() is None").values["freed"] is True

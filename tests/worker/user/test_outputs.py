@@ -150,13 +150,12 @@ def test_a_stream_that_the_user_put_in_place_stays(user):
     assert user.run("print('here')").out == "here\n"
 
 
-def test_a_thread_prints_between_cells_under_the_run_before(user):
-    user.run("#\nimport threading\ngo = threading.Event()\nthreading.Thread(target=lambda: (go.wait(), print('late'))).start()")
-    run_id = f"r{user.count}"
-    user.ask(put={}, values={"x": 1})
-    user.run("go.set()")
-    user.run("#")
-    assert run_id != f"r{user.count}"
+def test_what_a_thread_prints_between_runs_belongs_to_the_run_before(user):
+    user.run("#\nimport threading\nthreading.Timer(0.05, print, ['late']).start()")
+    user.late.clear()
+    while not user.late:
+        user.ask(list_vars={})
+    assert [(e.run_id, e.stream.text) for e in user.late] == [(f"r{user.count}", "late\n")]
 
 
 def test_displays_carry_bytes_as_base64_and_ids_apart(user):
