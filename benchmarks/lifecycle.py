@@ -90,7 +90,7 @@ def idle(scale: float, say: Say) -> dict:
     say("idle")
     _first_result_s("one")
     time.sleep(2)
-    pid = _status()["runtime"]["pid"]
+    pid = _status()["pid"]
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return {"gateway_rss_mb": round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)}
 

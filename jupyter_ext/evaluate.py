@@ -39,7 +39,7 @@ class Expressions:
 
     def visit(self, node: ast.AST) -> None:
         """Evaluate one node."""
-        _method(type(self), type(node))(self, node)
+        _method(type(self), type(node))(self, node)  # type: ignore[arg-type]  # types are hashable
 
     def children(self, node: ast.AST) -> None:
         """Evaluate what a node consists of, in the order of its fields."""

@@ -288,16 +288,9 @@ class Flow(Expressions):
         self.block(node.bases)
         self.block(node.keywords)
         self.scope = self.scope_of(node)
-        self._forget(self.scope)
         self.block(node.body)
         self.scope = outer
         self.bind(node.name)
-
-    def _forget(self, scope: Scope) -> None:
-        """A class body that runs again starts with none of its names."""
-        bits = sum(self._bits.get((scope, name), 0) for name in scope.bound)
-        state = self.state
-        self.state = State(state.untouched | bits, state.bound & ~bits, state.deleted & ~bits, state.live)
 
     def _on_TypeAlias(self, node: Any) -> None:
         outer = self.scope

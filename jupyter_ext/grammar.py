@@ -239,7 +239,7 @@ def _command(source: str) -> Command:
     name, *rest = options.words(source) or [""]
     if name in ("-h", "--help"):
         return Command("help")
-    form = COMMANDS.get(name)
+    form = COMMANDS.get(name) if source.startswith(name) else None  # `'vars'` is a string
     if form is None:
         near = difflib.get_close_matches(name, list(COMMANDS), n=1)
         elsewhere = "put statements in a `%%gpu` cell; `%gpu -h` lists the commands"

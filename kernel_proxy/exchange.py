@@ -108,16 +108,24 @@ class Exchange:
         run.finish(end, time.time())
         self._unwatch(run)
 
-    def give_up(self, failure: pb.Failure, status: str = "died") -> None:
-        """End every run and every request; new ones are refused from now on."""
+    def give_up(self, failure: pb.Failure) -> None:
+        """End every run, because it will never end there, and every request; new ones are refused from now on."""
+        for run in self._let_go(failure):
+            self.finish(run, pb.End(status="died", problem=problem_of(failure)))
+
+    def close(self, failure: pb.Failure) -> None:
+        """Let go of every run, which goes on there, and every request; new ones are refused from now on."""
+        for run in self._let_go(failure):
+            run.refuse(from_failure(failure))
+            self._unwatch(run)
+
+    def _let_go(self, failure: pb.Failure) -> list[RunStream]:
         with self.lock:
-            self.lost = failure
+            self.lost = self.lost or failure
             requests, self._requests = self._requests, {}
-            runs = [run for runs in self._runs.values() for run in runs]
-        for run in runs:
-            self.finish(run, pb.End(status=status, problem=problem_of(failure)))
         for _, future in requests.values():
             future.set_exception(from_failure(failure))
+        return [run for runs in list(self._runs.values()) for run in runs]
 
     def _event(self, whole: Reply) -> list[Parcel]:
         event = whole.message.event

@@ -188,6 +188,7 @@ class Session:
         """Detach; the session and its runs live on at the runtime."""
         if os.getpid() == self._pid:
             self._attachment.close()
+            self._exchange.close(_closed(self.name))
 
     def _watched(self, run_id: str, message: pb.ToWorker, bundle: Bundle | None, after_seq: int) -> RunStream:
         self._own()
@@ -240,6 +241,11 @@ class Session:
             )
         if self.lost is not None:
             raise from_failure(self.lost)
+
+
+def _closed(name: str) -> pb.Failure:
+    message = f"session {name} was closed in this process; it lives on at the runtime"
+    return pb.Failure(code="session-lost", message=message, hint="open it again by its name")
 
 
 def _never_ran(why: str) -> pb.End:

@@ -48,7 +48,7 @@ def price(per_hour: float | None) -> str | None:
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """Return a message as JSON values under its own field names; an absent optional field is None."""
+    """Return a message as JSON values under its own field names; what is absent is None, bytes are only counted."""
     return {field.name: _value(message, field) for field in message.DESCRIPTOR.fields}
 
 
@@ -58,6 +58,8 @@ def _value(message: Message, field: Any) -> Any:
         return None
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return dict(value)
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"  # pickles mean nothing to a reader of JSON
     if field.message_type is None:
         return list(value) if field.is_repeated else value
     return [plain(item) for item in value] if field.is_repeated else plain(value)

@@ -140,6 +140,9 @@ class Gateway:
         await self._sessions.renew()
         stopped = self._sessions.infos()
         _refuse_active(stopped, request.force, "stop it with force, or wait for the runs")
+        self._queue.close(
+            Failed("unavailable", "the runtime was stopped", "start it again with `warmcell up`")
+        )
         all_of_them = list(self._sessions.by_id.values())
         await asyncio.gather(
             *(self._sessions.release(s, "stopped", "the runtime was stopped") for s in all_of_them)

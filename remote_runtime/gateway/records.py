@@ -16,6 +16,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,8 +151,10 @@ class StateDirectory:
         records.write(self._leases / f"{record.session_id}.json", asdict(record))
 
     def remove_session(self, session_id: str) -> None:
-        """Forget a session; one that is not there is forgotten."""
+        """Forget a session, and its working directory where nothing lies in it."""
         records.remove(self._leases / f"{session_id}.json")
+        with suppress(OSError):
+            (self.path / "sessions" / session_id).rmdir()
 
     def sessions(self) -> list[SessionRecord]:
         """Return the sessions that an earlier gateway wrote down; damaged records are removed."""

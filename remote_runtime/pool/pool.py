@@ -29,12 +29,15 @@ class PoolSettings:
     Args:
         min_warm: Ready for the next claim.
         max_workers: Most workers alive at once; whoever waits for one is served first.
+        refill_delay_s: From a claim to its replacement, which would compete with the first run for the
+            processor.
         retry_s: Wait after a failed start, doubled with each failure in a row.
         stop_grace_s: Between asking a worker to end and killing it.
     """
 
     min_warm: int = 1
     max_workers: int = 8
+    refill_delay_s: float = 0.05
     retry_s: float = 0.5
     stop_grace_s: float = 2.0
 
@@ -106,7 +109,7 @@ class Pool:
     def lease(self, slot: Slot) -> None:
         """Mark a warm slot as held, and have it replaced."""
         slot.step(Step.CLAIM)
-        self._wake.set()
+        asyncio.get_running_loop().call_later(self._settings.refill_delay_s, self._wake.set)
 
     def give_back(self, slot: Slot) -> None:
         """Return a slot whose worker nobody has used."""

@@ -80,6 +80,7 @@ class Queue:
         self._max_workers = max_workers
         self.leases: dict[str, Lease] = {}
         self.waiting: list[Waiter] = []
+        self._closed: Failed | None = None
         self._blocked: dict[str, tuple[str, float]] = {}
 
     def hold(self, session_id: str, name: str, device_ids: Sequence[str]) -> None:
@@ -101,8 +102,22 @@ class Queue:
         self._blocked.update({i: (holder, until) for i in device_ids if i != CPU})
 
     def join(self, waiter: Waiter, first: bool = False) -> None:
-        """Put somebody at the end of the queue, or back at its head."""
+        """Put somebody at the end of the queue, or back at its head; a closed queue refuses."""
+        if self._closed is not None:
+            waiter.tell(self._closed)
+            return
         self.waiting.insert(0 if first else len(self.waiting), waiter)
+
+    def close(self, failure: Failed) -> None:
+        """Refuse everybody who waits, and everybody who comes later.
+
+        Args:
+            failure: What they are told.
+        """
+        self._closed = failure
+        for waiter in self.waiting:
+            waiter.tell(failure)
+        self.waiting.clear()
 
     def leave(self, waiter: Waiter) -> None:
         """Take somebody out; one who is not there changes nothing."""

@@ -53,7 +53,8 @@ class Client:
         self._reply_rest_bytes = 0
         self._cursors: dict[str, _Cursor] = {}
         self._wake = asyncio.Event()
-        self._leaving = self._gone = False
+        self._leaving = False
+        self.gone = asyncio.Event()
 
     @property
     def full(self) -> bool:
@@ -87,7 +88,7 @@ class Client:
             frame: Control or data.
             data_bytes: How much data follows it; until that is sent no event comes between.
         """
-        if self._gone:
+        if self.gone.is_set():
             return
         self._outbox.append(frame)
         self._outbox_bytes += len(frame)
@@ -122,9 +123,9 @@ class Client:
         self._wake.set()
 
     def close(self) -> None:
-        """Drop what it has not taken: its stream is gone."""
+        """Drop what it has not taken: its stream is gone, or shall go."""
         self.leave()
-        self._gone = True
+        self.gone.set()
         self._outbox.clear()
         self._outbox_bytes = 0
         self.room()

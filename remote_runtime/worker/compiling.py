@@ -3,8 +3,8 @@
     cell -> CellCompiler.cache -> file name, source lines as the user wrote them
     `%%time`'s body -> CellCompiler -> code that stands in the cell, at the cell's lines
 
-IPython compiles what `%time` and `%%time` are given under names that no traceback can show the source of. Here it
-gets the cell's name, and its lines are counted from the top of the cell.
+IPython compiles what `%time` and `%%time` are given under names that no traceback can show the source of.
+Here it gets the cell's name, and its lines are counted from the top of the cell.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class CellCompiler(CachingCompiler):
     """A shell's compiler."""
 
     def cache(self, transformed_code: str, number: int = 0, raw_code: str | None = None) -> str:
-        """Name a cell and keep its source for tracebacks: as written, where a cell magic has swallowed lines."""
+        """Name a cell and keep its source, as written where a cell magic has swallowed lines."""
         name: str = super().cache(transformed_code, number, raw_code)
         written = (raw_code or "").splitlines(keepends=True)
         if len(written) > len(transformed_code.splitlines()):
@@ -48,7 +48,7 @@ class CellCompiler(CachingCompiler):
             frame: Where to begin; its callers are searched.
 
         Returns:
-            The cell's file name, and how many of its lines come before the magic's code; "" and 0 outside magics.
+            The cell's file name, and how many of its lines are above the magic's code; "", 0 outside magics.
         """
         magic = ""
         while frame is not None:

@@ -2,9 +2,9 @@
 
     name, value -> Held
 
-Values are the user's: their attributes and `repr` may raise, lie or be long, so each fact is asked for by itself, and
-what does not come as expected is left out. numpy, torch and pandas are known by what their objects look like; none is
-imported here.
+Values are the user's: their attributes and `repr` may raise, lie or be long, so each fact is asked for by
+itself, and what does not come as expected is left out. numpy, torch and pandas are known by what their
+objects look like; none is imported here.
 """
 
 from __future__ import annotations
@@ -67,18 +67,23 @@ def asked(ask: Callable[[], T], default: T) -> T:
         return ask()
     except KeyboardInterrupt:
         raise
-    except BaseException:  # a user's property, __class__ or __repr__ may raise anything, SystemExit too
+    except BaseException:  # noqa: BLE001  a user's property, __class__ or __repr__ may raise anything, SystemExit too
         return default
 
 
 def is_module(value: Any) -> bool:
     """Tell whether a value is a torch module."""
-    return any(f"{base.__module__}.{base.__name__}" == "torch.nn.modules.module.Module" for base in type(value).__mro__)
+    return _has_base(value, "torch.nn.", "Module")
 
 
 def is_tensor(value: Any) -> bool:
     """Tell whether a value is a torch tensor."""
-    return any(base.__module__.startswith("torch") and base.__name__ == "Tensor" for base in type(value).__mro__)
+    return _has_base(value, "torch", "Tensor")
+
+
+def _has_base(value: object, home: str, name: str) -> bool:
+    bases = type(value).__mro__
+    return any(base.__name__ == name and str(base.__module__).startswith(home) for base in bases)
 
 
 def is_frame(value: Any) -> bool:
@@ -88,7 +93,7 @@ def is_frame(value: Any) -> bool:
 
 
 def size_bytes(value: Any) -> int | None:
-    """Return the memory that a value's data takes; None where that cannot be told without a walk through it."""
+    """Return the memory that a value's data takes; None where only a walk through it would tell."""
     size = asked(lambda: _size(value), None)
     return size if type(size) is int and size >= 0 else None
 
@@ -162,7 +167,8 @@ def _preview(value: Any) -> str:
         return f"{sum(int(part.nelement()) for part in value.parameters()):,} parameters"
     if is_frame(value):
         columns = getattr(value, "columns", None)
-        return ", ".join(map(str, columns[:FIRST_ITEMS])) if columns is not None else _first(value.iloc[:FIRST_ITEMS])
+        start = value.iloc[:FIRST_ITEMS] if columns is None else columns[:FIRST_ITEMS]
+        return _first(start)
     if _shape(value) is not None and hasattr(value, "reshape"):
         return _first(value.reshape(-1)[:FIRST_ITEMS])
     has_own = type(value).__repr__ is not object.__repr__

@@ -171,7 +171,7 @@ class Desk:
         return self._runner.interrupt(self._runs.get(asked.run_id), asked.kill, asked.why or "user")
 
     def _ack(self, client: Client, message: pb.ToWorker) -> None:
-        run = self._runs.find(message.ack.run_id) if message.ack.run_id else None
+        run = self._runs.known(message.ack.run_id)
         if run is not None:
             run.log.ack(message.ack.seq)
 

@@ -2,8 +2,8 @@
 
     unpack -> stash -> run in the shell -> what was bound and deleted -> pack -> end
 
-Each stage may be interrupted; whatever happens, the run has one end. What a cell bound before it raised goes back as
-well.
+Each stage may be interrupted; whatever happens, the run has one end. What a cell bound before it raised goes
+back as well.
 """
 
 from __future__ import annotations

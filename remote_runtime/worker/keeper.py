@@ -83,8 +83,8 @@ class Keeper:
         """Take a sign of life from the gateway, and describe the session."""
         self._heard_at = self._loop.time()
         self._ttl_s = ttl_s or self._ttl_s
-        if self._claim is None:
-            self._ends_at = None
+        if self._claim is None and self._ends_at is not None:
+            self._ends_at = self._heard_at + self._ttl_s
         return self.describe()
 
     def notify(self, notice: pb.Notice) -> None:
@@ -117,12 +117,12 @@ class Keeper:
     async def stop(self, grace_s: float, reason: str) -> None:
         """End every run, tell the clients, and finish."""
         self.notify(pb.Notice(text=reason or "the session is being stopped"))
+        self.runner.users.closing = True
         deadline = self._loop.time() + grace_s
         for run in reversed(self._runs.alive):
             self.runner.interrupt(run, grace_s <= 0, "cancelled")
         while self._runs.alive and self._loop.time() < deadline:
             await asyncio.sleep(0.02)
-        self.runner.users.closing = True
         for run in self._runs.alive:
             self.runner.interrupt(run, True, "cancelled")
         while self._runs.alive and self._loop.time() < deadline + self._order.tuning.kill_wait_s:

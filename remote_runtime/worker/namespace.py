@@ -2,9 +2,9 @@
 
     namespace, cell -> Before -> (the cell runs) -> bound, deleted
 
-Comparing needs identities, and an identity only means something while the object lives. Keeping every old object
-alive through the run would hold what the cell frees: `model = None` must give its memory back. So a name that the
-cell's text binds or deletes is watched by a weak reference, the others by a plain one.
+Comparing needs identities, and an identity only means something while the object lives. Keeping every old
+object alive through the run would hold what the cell frees: `model = None` must give its memory back. So a
+name that the cell's text binds or deletes is watched by a weak reference, the others by a plain one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 _PRIVATE = re.compile(r"__\w*__|_{1,3}|_i{1,3}|_i?\d+|_exit_code")
-_LIGHT = (type(None), bool, int, float, complex, str, bytes, type, types.ModuleType, types.FunctionType)
+_LIGHT = (type(None), int, float, complex, type, types.ModuleType, types.FunctionType)
 _LIGHT_BYTES, _LIGHT_ITEMS = 4096, 256
 _ABSENT = object()
 
@@ -95,20 +95,26 @@ def _mark(value: object) -> weakref.ref[object] | int:
         return id(value)
 
 
-def is_light(value: object) -> bool:
+def is_light(value: Any) -> bool:
     """Tell whether keeping an object alive through a run costs next to nothing."""
     kind = type(value)
-    if kind in (str, bytes):
-        return len(value) <= _LIGHT_BYTES  # type: ignore[arg-type]
-    if kind in (list, tuple, set, frozenset):
-        return len(value) <= _LIGHT_ITEMS and all(map(_is_small, value))  # type: ignore[arg-type,call-overload]
+    if _is(kind, (list, tuple, set, frozenset)):
+        return len(value) <= _LIGHT_ITEMS and all(map(_is_small, value))
     if kind is dict:
-        return len(value) <= _LIGHT_ITEMS and all(map(_is_small, value.values()))  # type: ignore[arg-type,attr-defined]
+        return len(value) <= _LIGHT_ITEMS and all(map(_is_small, value.values()))
+    return _is_small(value)
+
+
+def _is_small(value: Any) -> bool:
+    kind = type(value)
+    if _is(kind, (str, bytes)):
+        return len(value) <= _LIGHT_BYTES
     return issubclass(kind, _LIGHT)  # not isinstance: that may ask the user's `__class__`
 
 
-def _is_small(value: object) -> bool:
-    return issubclass(type(value), _LIGHT) and (type(value) not in (str, bytes) or len(value) <= _LIGHT_BYTES)  # type: ignore[arg-type]
+def _is(kind: type, kinds: tuple[type, ...]) -> bool:
+    """Tell whether a class is one of some, without asking its metaclass, which may be the user's."""
+    return any(kind is other for other in kinds)
 
 
 def bound_in(source: str) -> frozenset[str]:
@@ -138,8 +144,8 @@ def _bound_by_magic(call: ast.Call) -> Iterable[str]:
     """Look into the code that a magic is given: `%%time` with a cell, `%time` with a line."""
     if getattr(call.func, "attr", "") not in ("run_cell_magic", "run_line_magic"):
         return ()
-    texts = [part.value for part in call.args[1:] if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-    return frozenset(name for text in texts for name in bound_in(text))
+    texts = [part.value for part in call.args[1:] if isinstance(part, ast.Constant)]
+    return frozenset(name for text in texts if isinstance(text, str) for name in bound_in(text))
 
 
 class Stash:

@@ -1,11 +1,11 @@
-"""What a run prints and shows, in order: text into a shared tail, tail and displays as frames into the socket.
+"""What a run prints and shows, in order: text into a shared tail, tail and displays as frames to the keeper.
 
     print -> TextStream -> Outputs.put -> tail (shared memory) --flush--> Stream event -> socket
     display, result, end -> Outputs.event: flush, then their own frame -> socket
 
-The tail is memory that the keeper also holds: what was written there outlives this process, whatever kills it. A
-stream frame carries the offset of its text, so the keeper knows which part of a dead process's tail it has already.
-A full socket blocks whoever prints, so a cell that prints without end fills no memory.
+The tail is memory that the keeper also holds: what was written there outlives this process, whatever kills
+it. A stream frame carries the offset of its text, so the keeper knows which part of a dead process's tail it
+has already. A full socket blocks whoever prints, so a cell that prints without end fills no memory.
 
 In a forked child nothing of this is ours: its text goes to descriptors 1 and 2.
 """
@@ -28,7 +28,7 @@ from remote_runtime.wire.bundle import Bundle
 from remote_runtime.worker.interrupts import Interrupts
 
 LINE_S = 0.002
-"""A finished line waits so long after the last flush: many lines travel as one frame, a single one at once."""
+"""A finished line waits so long after the last flush: many travel as one frame, a single one at once."""
 
 REST_S = 0.010
 """Text without a line's end waits so long."""
@@ -40,7 +40,7 @@ PIECE_BYTES = 1 * limits.MIB
 class Tail:
     """Shared memory: start offset (8 bytes), length (4), is stderr (1), padding (3), then the text in utf-8.
 
-    Each of the two words is stored at once, so a kill between any two instructions leaves a tail that can be read.
+    Each of the two words is stored at once: a kill between any two instructions leaves a readable tail.
 
     Args:
         fd: A memfd of its final size.
@@ -109,8 +109,9 @@ class Outputs:
     def put(self, is_stderr: bool, text: str) -> None:
         """Print text."""
         if self.forked:
-            return self._put_forked(2 if is_stderr else 1, text)
-        self._alone(self._store, is_stderr, text.encode("utf-8", "replace"))
+            self._put_forked(2 if is_stderr else 1, text)
+        else:
+            self._alone(self._store, is_stderr, text.encode("utf-8", "replace"))
 
     def flush(self) -> None:
         """Send what waits in the tail."""
@@ -145,10 +146,11 @@ class Outputs:
         self._sock.close()
 
     def _alone(self, work: Callable[..., None], *args: Any) -> None:
-        """Do work that nothing may come between: no thread, and no finalizer or signal handler of this thread."""
+        """Do work that nothing comes between: no other thread, no finalizer or signal handler of this one."""
         with self._lock:
             if self._busy:
-                return self._late.append(partial(work, *args))
+                self._late.append(partial(work, *args))
+                return
             self._busy = True
             try:
                 work(*args)
@@ -163,7 +165,8 @@ class Outputs:
             self._flush()
             tail.is_stderr = is_stderr
             if len(data) > tail.capacity_bytes:
-                return self._stream_long(data)
+                self._stream_long(data)
+                return
         if not tail.length:
             self._flush_soon()
         tail.append(data)
@@ -205,13 +208,14 @@ class Outputs:
         with self._interrupts:
             try:
                 self._sock.sendall(frames.framed(frame))
-            except OSError:  # the keeper is gone, and with it everyone who could see what this process does
+            except OSError:  # the keeper is gone, and with it everyone who could see what is done here
                 os._exit(0)
 
     def _flush_soon(self) -> None:
         if self._flusher is None:
             self._flusher = SimpleQueue()
-            threading.Thread(target=self._flush_rests, name="outputs", args=(self._flusher,), daemon=True).start()
+            work = partial(self._flush_rests, self._flusher)
+            threading.Thread(target=work, name="outputs", daemon=True).start()
         if not self._flush_asked:
             self._flush_asked = True
             self._flusher.put(None)

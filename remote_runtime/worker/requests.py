@@ -1,6 +1,6 @@
 """What a session is asked between runs: fetch, put, remove, list, free, environment.
 
-    ToWorker -> the row of its body -> FromWorker, with the request's id
+ToWorker -> the row of its body -> FromWorker, with the request's id
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _removed(names: list[str], before: tuple[str, int | None]) -> pb.FromWorker:
 
 
 def _memory_bytes() -> tuple[str, int | None]:
-    """Return which memory is measured, and how much of it this process holds; None where it cannot be read."""
+    """Return which memory is measured, and how much of it this process holds, None where that fails."""
     cuda = _cuda()
     if cuda is not None:
         return "GPU memory", sum(int(cuda.memory_reserved(i)) for i in range(cuda.device_count()))

@@ -3,8 +3,8 @@
     bound names -> surely large or on a GPU: Held
                 -> the rest: one bundle; where that fails or is too large, each name on trial, then one bundle
 
-One bundle, because two pickles would part what is one object. A handle's token keeps its object alive until the
-notebook drops it.
+One bundle, because two pickles would part what is one object. A handle's token keeps its object alive until
+the notebook drops it.
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ class Sorted:
         self.why[name] = why
 
 
-def choose(values: Mapping[str, object], rule: Rule, namespace: dict[str, Any]) -> tuple[payload.Packed | None, dict[str, str]]:
+def choose(
+    values: Mapping[str, object], rule: Rule, namespace: dict[str, Any]
+) -> tuple[payload.Packed | None, dict[str, str]]:
     """Decide what travels and pickle it.
 
     Args:
@@ -121,8 +123,8 @@ def choose(values: Mapping[str, object], rule: Rule, namespace: dict[str, Any]) 
         namespace: The session's.
 
     Returns:
-        The bundle, None when nothing travels; and the names that stay, each with its reason. A value that cannot
-        travel stays, its reason says why.
+        The bundle, None when nothing travels; and the names that stay, each with its reason. A value that
+        cannot travel stays, its reason says why.
     """
     found = Sorted({n: v for n, v in values.items() if not rule.none or n in rule.force or n == EXCEPTION})
     for name, value in list(found.values.items()):
@@ -152,8 +154,9 @@ def _stays_unseen(name: str, value: object, rule: Rule) -> str:
 
 def on_cuda(value: Any, depth: int = _DEPTH) -> bool:
     """Tell whether a value, or a part of a small container, lives on a GPU."""
-    if type(value) in (list, tuple, dict):
-        parts = list(value.values() if type(value) is dict else value)
+    kind = type(value)  # compared by identity: `in` would ask a metaclass of the user's
+    if kind is list or kind is tuple or kind is dict:
+        parts = list(value.values() if kind is dict else value)
         return depth > 0 and len(parts) <= _ITEMS and any(on_cuda(part, depth - 1) for part in parts)
     return describe.device(value).startswith("cuda")
 
@@ -167,7 +170,7 @@ def _all_at_once(found: Sorted, rule: Rule, namespace: dict[str, Any]) -> payloa
         packed = payload.pack(found.values, namespace=namespace, limit_bytes=limit)
     except KeyboardInterrupt:
         raise
-    except BaseException:  # pickling runs the user's code; which name it was, the trial tells
+    except BaseException:  # noqa: BLE001  pickling runs the user's code; which name it was, the trial tells
         return None
     sizes = {name: size for name, size in packed.sizes.items() if name not in rule.force}
     fits = max(sizes.values(), default=0) <= rule.name_bytes and sum(sizes.values()) <= rule.total_bytes
@@ -180,12 +183,14 @@ def _on_trial(found: Sorted, rule: Rule, namespace: dict[str, Any]) -> dict[str,
     for name, value in list(found.values.items()):
         limit = None if name in rule.force else rule.name_bytes
         try:
-            sizes[name] = payload.pack({name: value}, namespace=namespace, limit_bytes=limit).bundle.size_bytes
+            sizes[name] = payload.pack(
+                {name: value}, namespace=namespace, limit_bytes=limit
+            ).bundle.size_bytes
         except payload.TooLarge:
             found.stay(name, SIZE)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # pickling runs the user's code, which may raise anything, SystemExit too
+        except BaseException as error:  # noqa: BLE001  pickling runs the user's code, which may even exit
             found.stay(name, reason(error))
     return sizes
 
@@ -233,5 +238,5 @@ def can_return(error: BaseException, namespace: dict[str, Any], limit_bytes: int
         return type(payload.unpack(packed.bundle, namespace=namespace)[EXCEPTION]) is type(error)
     except KeyboardInterrupt:
         raise
-    except BaseException:  # its class is the user's: `__reduce__` and `__init__` may raise anything
+    except BaseException:  # noqa: BLE001  its class is the user's: `__reduce__` and `__init__` may raise anything
         return False

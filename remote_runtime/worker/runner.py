@@ -96,6 +96,8 @@ class Runner:
                 "the user process is gone and the worker cannot start another: its zygote has ended",
                 "stop the session with `%gpu stop` and run the cell again",
             )
+        if self.users.closing:
+            raise Failed("session-lost", "the session is being stopped", "run the cell again for a new one")
         self._agenda.add(job)
         self._next()
 
@@ -246,7 +248,8 @@ class Runner:
             self._bury(active, death, lost)
         elif active is not None:
             self._fail(active, death)
-        self._owner.replaced(death, active is None)
+        if not self.users.closing:
+            self._owner.replaced(death, active is None)
         self._next()
 
     def _hear_event(self, child: Child, message: pb.FromWorker) -> None:

@@ -101,12 +101,13 @@ class Face:
             return
         pump = asyncio.create_task(client.pump())
         reader = asyncio.create_task(self._read(client, context))
+        dropped = asyncio.create_task(client.gone.wait())
         self._pumps.add(pump)
         try:
-            await asyncio.wait((pump, reader), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((pump, reader, dropped), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._keeper.desk.leave(client)
-            await _cancel(reader, pump)
+            await _cancel(reader, pump, dropped)
             self._pumps.discard(pump)
 
     async def _read(self, client: Client, context: _Context) -> None:
@@ -129,7 +130,7 @@ def _refusal(failed: Failed) -> bytes:
     return frames.control(pb.FromWorker(failure=found))
 
 
-async def _cancel(*tasks: asyncio.Task[None]) -> None:
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     for found in await asyncio.gather(*tasks, return_exceptions=True):

@@ -3,8 +3,8 @@
     source, count -> Shell.run_source -> the shell's own machinery -> the exception, if any
     display(...) -> Publisher -> Display event;  the last expression -> ResultHook -> Result event
 
-The shell keeps no history: the notebook has it. Errors of a cell are not printed here, they travel in its end; what a
-cell's code shows by itself (`%tb`, a nested cell) goes to stderr.
+The shell keeps no history: the notebook has it. Errors of a cell are not printed here, they travel in its
+end; what a cell's code shows by itself (`%tb`, a nested cell) goes to stderr.
 """
 
 from __future__ import annotations
@@ -32,16 +32,19 @@ from traitlets.config import Config
 
 from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.worker import tracebacks
 from remote_runtime.worker.compiling import CellCompiler
 from remote_runtime.worker.outputs import Outputs
 
 PLAIN = "nocolor" if IPython.version_info[0] >= 9 else "NoColor"
 DISPLAY_LIMIT_BYTES = limits.FRAME_LIMIT_BYTES // 2
 WIDGET = "application/vnd.jupyter.widget-view+json"
-"""A widget's view needs its model in the front end, which only comms bring there: its text is shown instead."""
+"""A widget's view needs its model in the front end, which only comms bring: its text is shown instead."""
 
 _LEAD = re.compile(r"(?:[ \t]*\n)*(?:[ \t]*#[^\n]*(?:\n|\Z))?(?:[ \t]*\n)*")
-_NO_INPUT = "a remote cell cannot ask for input yet\nhint: ask in a cell of the notebook and use the answer here"
+_NO_INPUT = (
+    "a remote cell cannot ask for input yet\nhint: ask in a cell of the notebook and use the answer here"
+)
 
 
 def mime(data: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> pb.Mime:
@@ -50,7 +53,9 @@ def mime(data: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> pb.Mime
     Raises:
         TypeError: A value is neither JSON nor bytes.
     """
-    text = json.dumps({kind: part for kind, part in data.items() if kind != WIDGET or len(data) == 1}, default=_plain)
+    text = json.dumps(
+        {kind: part for kind, part in data.items() if kind != WIDGET or len(data) == 1}, default=_plain
+    )
     if len(text) > DISPLAY_LIMIT_BYTES:
         size, most = (count / limits.MIB for count in (len(text), DISPLAY_LIMIT_BYTES))
         notice = f"<{', '.join(data)}: {size:.1f} MiB, not shown because it is over {most:.0f} MiB>"
@@ -94,11 +99,14 @@ class Publisher(DisplayPublisher):
         self._validate_data(data, metadata)
         flush_user_streams()
         if self.outputs.forked:
-            return self.outputs.put(False, f"{data.get('text/plain', '')}\n")
+            self.outputs.put(False, f"{data.get('text/plain', '')}\n")
+            return
         beside = dict(transient or {})
         display_id = str(beside.pop("display_id", None) or "")
         extra = json.dumps(beside, default=_plain) if beside else ""
-        shown = pb.Display(mime=mime(data, metadata), display_id=display_id, update=update, transient_json=extra)
+        shown = pb.Display(
+            mime=mime(data, metadata), display_id=display_id, update=update, transient_json=extra
+        )
         self.outputs.event(display=shown)
 
     def clear_output(self, wait: bool = False) -> None:
@@ -189,7 +197,9 @@ class Shell(InteractiveShell):
             UsageError: There are no windows here.
         """
         if gui not in (None, "inline"):
-            raise UsageError(f"a remote cell cannot open windows of `{gui}`; `%matplotlib inline` shows figures")
+            raise UsageError(
+                f"a remote cell cannot open windows of `{gui}`; `%matplotlib inline` shows figures"
+            )
 
     def ask_exit(self) -> NoReturn:
         """End the cell: `exit` and `quit`.
@@ -249,7 +259,9 @@ class Shell(InteractiveShell):
         _, lines = self.compile.place(sys._getframe(1))
         return super().run_cell("\n" * lines + raw_cell, *args, **kwargs)
 
-    async def run_code(self, code_obj: Any, result: ExecutionResult | None = None, *, async_: bool = False) -> bool:
+    async def run_code(
+        self, code_obj: Any, result: ExecutionResult | None = None, *, async_: bool = False
+    ) -> bool:
         """Execute compiled code; what it raises is left in the result.
 
         Returns:
@@ -263,7 +275,7 @@ class Shell(InteractiveShell):
                 await eval(code_obj, self.user_global_ns, self.user_ns)
             else:
                 exec(code_obj, self.user_global_ns, self.user_ns)
-        except BaseException as error:  # whatever user code raises, exits and interrupts too, is the cell's end
+        except BaseException as error:  # noqa: BLE001  whatever user code raises, exits and interrupts too, is the cell's end
             if result is not None:
                 result.error_in_exec = error
             if outer or result is None:
@@ -277,10 +289,15 @@ class Shell(InteractiveShell):
     def on_code(is_async: bool) -> None:
         """Be told before code runs whether it is a coroutine; to be replaced."""
 
-    def showtraceback(self, *args: Any, **kwargs: Any) -> None:
-        """Show an exception that the cell's own code wants shown."""
-        if self._in_cell:
-            super().showtraceback(*args, **kwargs)
+    def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        """Show an exception that the cell's own code wants shown: of a nested cell, or by `%tb`."""
+        error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
+        if not self._in_cell:
+            return
+        if error is None or args or kwargs.get("exception_only"):
+            super().showtraceback(exc_tuple, *args, **kwargs)
+        else:
+            self._showtraceback(type(error), error, tracebacks.lines(error, self))
 
     def showsyntaxerror(self, *args: Any, **kwargs: Any) -> None:
         """Show a syntax error of a nested cell."""
@@ -302,4 +319,3 @@ Shell.__name__ = Shell.__qualname__ = "ZMQInteractiveShell"
 
 def _refuse_input(prompt: object = "", stream: io.TextIOBase | None = None) -> NoReturn:
     raise StdinNotImplementedError(_NO_INPUT)
-

@@ -1,7 +1,7 @@
 """The file objects through which a cell prints, and what makes them whole again after a cell has closed them.
 
-    print -> sys.stdout: TextStream -> Outputs.put;  sys.stdout.buffer: ByteStream -> TextStream
-    a run begins -> Streams.repair: descriptors 1 and 2, sys.stdout and sys.stderr are usable
+print -> sys.stdout: TextStream -> Outputs.put;  sys.stdout.buffer: ByteStream -> TextStream
+a run begins -> Streams.repair: descriptors 1 and 2, sys.stdout and sys.stderr are usable
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Streams:
         warnings.filterwarnings("default", category=DeprecationWarning, module="__main__")
 
     def repair(self) -> None:
-        """Before a run: what the last one closed is open again; what it put in their place and left open stays."""
+        """Open again what the last run closed; what it has put in their place and left open stays."""
         for fd, name in ((1, "stdout"), (2, "stderr")):
             if _inode(fd) != _inode(self._pipes[fd]):
                 os.dup2(self._pipes[fd], fd)

@@ -3,8 +3,8 @@
     exception -> frames from the cell on, without IPython's and the runtime's -> lines
               -> every frame -> full lines
 
-Rendering runs the user's code (`__str__`, `_render_traceback_`) and may fail in any way: each step has a plainer one
-behind it. Texts are cut where they would not fit into a message.
+Rendering runs the user's code (`__str__`, `_render_traceback_`) and may fail in any way: each step has a
+plainer one behind it. Texts are cut where they would not fit into a message.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 
 import IPython
+import pygments.formatters.terminal256  # noqa: F401  so that a worker's first traceback does not wait for imports
+import stack_data  # noqa: F401
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -61,7 +63,7 @@ def problem(error: BaseException, shell: InteractiveShell) -> pb.Problem:
         module=cut(str(kind.__module__), MESSAGE_BYTES),
         message=said,
         hint=hint,
-        traceback=_lines(error, shell),
+        traceback=lines(error, shell),
         full_traceback=list(_fitting(_full(error))),
     )
 
@@ -70,7 +72,7 @@ def text_of(error: BaseException) -> str:
     """Return an exception's own text, also where its `__str__` raises."""
     try:
         return cut(str(error), MESSAGE_BYTES)
-    except BaseException as second:  # a user's __str__ may raise anything, SystemExit too
+    except BaseException as second:  # noqa: BLE001  a user's __str__ may raise anything, SystemExit too
         return f"<its __str__ raised {type(second).__name__}>"
 
 
@@ -83,22 +85,23 @@ def cut(text: str, limit_bytes: int) -> str:
     return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
 
 
-def _lines(error: BaseException, shell: InteractiveShell) -> list[str]:
+def lines(error: BaseException, shell: InteractiveShell) -> list[str]:
+    """Render an exception's part from the user's cell on."""
     case = _Case(error, user_part(frames_of(error), shell), shell)
     for render in (_by_its_own, _short, _syntax, _group, _context, _standard):
         try:
             found = render(case)
-        except BaseException:  # a rendering that fails leaves it to the next, plainer one
+        except BaseException:  # noqa: BLE001  a rendering that fails leaves it to the next, plainer one
             continue
         if found:
             return list(_fitting(found))
     return [f"{type(error).__name__}: {text_of(error)}"]
 
 
-def _fitting(lines: Iterable[object]) -> Iterator[str]:
+def _fitting(found: Iterable[object]) -> Iterator[str]:
     """Yield lines as long as they fit into a message together."""
     room = 4 * TEXT_BYTES
-    for line in lines:
+    for line in found:
         text = cut(str(line), TEXT_BYTES)
         room -= len(text.encode())
         if room < 0:
@@ -143,23 +146,25 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _context(case: _Case) -> list[str]:
-    style = copy.copy(case.shell.InteractiveTB)  # a copy: the formatter keeps the last traceback, and all it holds
+    style = copy.copy(
+        case.shell.InteractiveTB
+    )  # a copy: the formatter keeps the last traceback, and all it holds
     found: list[str] = style.structured_traceback(type(case.error), case.error, case.frames, tb_offset=0)
     return found
 
 
 def _standard(case: _Case) -> list[str]:
-    lines = traceback.format_exception(type(case.error), case.error, case.frames)
-    return [_named(line).rstrip("\n") for line in lines]
+    found = traceback.format_exception(type(case.error), case.error, case.frames)
+    return [_named(line).rstrip("\n") for line in found]
 
 
 def _full(error: BaseException) -> list[str]:
     frames = frames_of(error)
     try:
-        lines = traceback.format_exception(type(error), error, frames)
-    except BaseException:  # the exception's own code may fail here too
-        lines = [*traceback.format_tb(frames), type(error).__name__]
-    return [_named(line).rstrip("\n") for line in lines]
+        found = traceback.format_exception(type(error), error, frames)
+    except BaseException:  # noqa: BLE001  the exception's own code may fail here too
+        found = [*traceback.format_tb(frames), type(error).__name__]
+    return [_named(line).rstrip("\n") for line in found]
 
 
 def _named(line: str) -> str:
@@ -173,11 +178,14 @@ def frames_of(error: BaseException) -> TracebackType | None:
 
 
 def user_part(trace: TracebackType | None, shell: InteractiveShell) -> TracebackType | None:
-    """Return the frames from the first cell on, without IPython's and the runtime's; None where no cell is among them.
+    """Return the frames from the first cell on, without IPython's and the runtime's.
 
     Args:
         trace: All frames.
         shell: Knows which files are cells.
+
+    Returns:
+        A traceback of those frames; None where no cell is among them.
     """
     is_cell: Callable[[str], object] = shell.compile.format_code_name
     steps: list[TracebackType] = []
@@ -198,7 +206,7 @@ def user_part(trace: TracebackType | None, shell: InteractiveShell) -> Traceback
 
 
 def forget() -> None:
-    """Let go of the exceptions that Python and IPython keep for debuggers, and of all that their frames hold."""
+    """Let go of the exceptions that Python keeps for debuggers, and of all that their frames hold."""
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         if hasattr(sys, name):
             delattr(sys, name)

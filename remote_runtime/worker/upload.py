@@ -56,6 +56,7 @@ class Upload:
             Failed: code "protocol", for a piece that is not the next one; the upload is given up.
         """
         if self.broken:
+            self._seen_bytes += piece.content.nbytes
             return
         end = piece.offset + piece.content.nbytes
         if piece.offset != self._seen_bytes or end > self._size_bytes:

@@ -2,8 +2,8 @@
 
     channel -> frames -> whole messages -> a task each, one after the other -> Executor | Requests -> channel
 
-The loop is the user's event loop too, as in a kernel: tasks that a cell starts go on while later cells wait, and
-between cells. A cell that computes stops the loop until it is done.
+The loop is the user's event loop too, as in a kernel: tasks that a cell starts go on while later cells wait,
+and between cells. A cell that computes stops the loop until it is done.
 """
 
 from __future__ import annotations
@@ -122,14 +122,17 @@ class UserProcess:
         try:
             for frame in self._splitter.feed(received):
                 self._take(frame)
-        except Failed as error:  # both ends are ours: after a damaged frame nothing that follows can be trusted
+        except (
+            Failed
+        ) as error:  # both ends are ours: after a damaged frame nothing that follows can be trusted
             os.write(2, f"{error}\n".encode())
             os._exit(1)
         self._start_next()
 
     def _take(self, frame: bytes) -> None:
         if frame[:1] == b"{":
-            return self._configure(json.loads(frame))
+            self._configure(json.loads(frame))
+            return
         whole = self._assembler.feed(frame)
         if whole is not None:
             self._waiting.append((whole.message, [] if whole.bundle is None else [whole.bundle]))
@@ -163,7 +166,7 @@ class UserProcess:
                 await self._executor.run(message.run, parcel)
             else:
                 self._requests.answer(message, parcel)
-        except BaseException as error:  # an interrupt in the last instant, or a defect: the run still gets its end
+        except BaseException as error:  # noqa: BLE001  a defect, or a last press: the run still gets its end
             self._interrupts.disarm()
             self._executor.abandon(error)
         finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kernel_proxy.errors import RunTimeout
+from kernel_proxy.errors import RunTimeout, SessionLost
 from kernel_proxy.parcels import Outgoing, Parcel, Stage
 from kernel_proxy.session import Session
 from remote_runtime.wire import messages_pb2 as pb
@@ -155,3 +155,23 @@ def test_an_abandoned_parcel_is_not_sent_again() -> None:
     parcel.abandon()
     parcel.rewind()
     assert list(parcel.frames(1)) == []
+
+
+def test_closing_lets_go_of_what_is_read_elsewhere(short: Path) -> None:
+    raised: list[BaseException] = []
+    with joined(Worker(), short) as session:
+        run = session.run(pb.Run(source="a"))
+
+        def read() -> None:
+            try:
+                list(run)
+            except SessionLost as error:
+                raised.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        session.close()
+        reader.join(10)
+        assert "was closed in this process" in str(raised[0])
+        with pytest.raises(SessionLost, match="open it again by its name"):
+            session.run(pb.Run(source="b"))

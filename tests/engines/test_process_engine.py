@@ -99,21 +99,23 @@ def test_a_worker_starts_and_is_launched_only_once(home: Path) -> None:
     ("verb", "expected"), [("stop", Exit("stopped", 0)), ("kill", Exit("killed", None, 9)), ("", Exit("killed", None, 9))]
 )
 def test_an_end_is_told_with_its_reason_and_leaves_no_file(home: Path, verb: str, expected: Exit) -> None:
+    name = f"ends-{verb}"
+
     async def body(engine: ProcessEngine) -> None:
-        watcher, event = await ready(engine, "ends")
+        watcher, event = await ready(engine, name)
         if verb == "stop":
-            await engine.stop("ends", 10)
+            await engine.stop(name, 10)
         elif verb == "kill":
-            await engine.kill("ends")
+            await engine.kill(name)
         else:
             os.kill(event.pid, signal.SIGKILL)
-        told = (await watcher.until("ends", Phase.EXITED)).exit
+        told = (await watcher.until(name, Phase.EXITED)).exit
         assert told.reason == expected.reason
         assert (told.code, told.signal) in ((expected.code, expected.signal), (None, None))
-        assert not list(home.rglob("*ends*"))
+        assert not list(home.rglob(f"*{name}*"))
         assert not await engine.list()
-        await engine.stop("ends", 1)
-        await engine.kill("ends")
+        await engine.stop(name, 1)
+        await engine.kill(name)
 
     within(home, body)
 

@@ -301,6 +301,18 @@ def test_stop_names_the_runs_unless_it_is_forced(play: Play) -> None:
     play(body, devices=(A100, SECOND))
 
 
+def test_stop_refuses_those_who_wait(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        await rig.open("A100", "one")
+        waiter = await rig.open("A100", "two")
+        await rig.gateway.stop(pb.StopRequest())
+        await settle()
+        assert waiter.failure.message == "the runtime was stopped"
+        assert (await rig.open("cpu", "three")).failure.code == "unavailable"
+
+    play(body)
+
+
 def test_describe_marks_what_is_held_and_by_whom(play: Play) -> None:
     async def body(rig: Rig) -> None:
         await rig.open("A100", "nb")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jupyter_ext.names import plan
-from tests.names.test_language import Row, check
+from tests.names.rows import Row, check
 
 ROWS = [
     Row("!ls {d} $e ${f} $$HOME", "d e f"),

@@ -41,7 +41,7 @@ def test_a_plan_foresees_what_a_program_does(text: str, bound: set[str], choices
 
 
 @pytest.mark.soak
-@settings(bounded, max_examples=20_000)
+@settings(bounded, max_examples=3_000)
 @given(program, bound_names, choices)
 def test_a_plan_foresees_what_many_programs_do(text: str, bound: set[str], choices: list[int]) -> None:
     check(text, bound, choices)

@@ -73,6 +73,15 @@ def test_there_are_places_for_max_workers_and_no_more() -> None:
     assert c.told.reason == "all 2 workers are in use"
 
 
+def test_a_closed_queue_refuses_who_waits_and_who_comes() -> None:
+    queue, (a, b, c, d) = Queue(8), [waiter(n) for n in "abcd"]
+    arranged(queue, a, b, c)
+    queue.close(Failed("unavailable", "the runtime was stopped"))
+    queue.give_back("s-a")
+    arranged(queue, d)
+    assert [w.told.message for w in (c, d)] == ["the runtime was stopped"] * 2
+
+
 def test_a_device_locked_elsewhere_is_left_alone_for_a_while() -> None:
     queue, a = Queue(8), waiter("a", "A100:2")
     queue.block(["sim-A100-0"], "user bob", until=10.0)

@@ -19,7 +19,7 @@ def with_pool(
 
     async def run() -> None:
         used = engine or MemoryEngine()
-        pool = Pool(used, PoolSettings(**{"retry_s": 0.001, **settings}), lambda *both: gone.append(both))
+        pool = Pool(used, PoolSettings(**{"retry_s": 0.001, "refill_delay_s": 0, **settings}), lambda *both: gone.append(both))
         await pool.adopt()
         pool.start()
         await settle()

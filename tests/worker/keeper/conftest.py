@@ -13,9 +13,9 @@ from tests.worker.keeper.link import STANDIN, LiveKeeper, LiveZygote
 
 
 @contextmanager
-def zygote_in_folder(user: str, **environment: str) -> Iterator[LiveZygote]:
+def zygote_in_folder(user: str, *more: str, **environment: str) -> Iterator[LiveZygote]:
     with tempfile.TemporaryDirectory(prefix="wc-") as folder:  # short: socket paths end at 107 bytes
-        zygote = LiveZygote(Path(folder), user, **environment)
+        zygote = LiveZygote(Path(folder), user, *more, **environment)
         try:
             yield zygote
         finally:

@@ -103,7 +103,8 @@ class LiveKeeper:
         self.zygote, self.worker_id = zygote, worker_id
         self.path, self.log = zygote.folder / worker_id, zygote.folder / f"{worker_id}.log"
         order = {"op": "keeper", "worker_id": worker_id, "socket": str(self.path), "secret": SECRET}
-        order |= {"directory": str(zygote.folder), "log": str(self.log), "tuning": tuning}
+        log = tuning.pop("log", str(self.log))
+        order |= {"directory": str(zygote.folder), "log": log, "tuning": tuning}
         self.pid = int(zygote.ask(order)["pid"])
         until(self.path.exists, f"worker {worker_id}")
         self.channel = grpc.insecure_channel(f"unix:{self.path}", options=methods.CHANNEL_OPTIONS)

@@ -7,9 +7,10 @@ import signal
 
 import pytest
 
+from remote_runtime.wire import forking
 from remote_runtime.wire import messages_pb2 as pb
 from tests.worker.keeper.conftest import Start, zygote_in_folder
-from tests.worker.keeper.link import STANDIN, LiveKeeper, Refused, alive, text_of, until
+from tests.worker.keeper.link import STANDIN, LiveKeeper, LiveZygote, Refused, alive, text_of, until
 
 SAY = "channel.text('said '); os.write(1, b'written '); channel.tail('tail')\n"
 
@@ -194,6 +195,33 @@ def test_without_a_zygote_the_user_process_goes_on_and_its_loss_is_told() -> Non
         with pytest.raises(Refused, match="session-lost.*cannot start another"):
             client.run("pass", "r3").end("r3")
         keeper.close()
+
+
+def test_user_processes_that_never_become_ready_end_an_unclaimed_keeper() -> None:
+    with zygote_in_folder("tests.worker.keeper.no_such_module") as zygote:
+        order = {"op": "keeper", "worker_id": "w", "socket": str(zygote.folder / "w"), "secret": "s"}
+        zygote.ask(order | {"directory": "/", "log": str(zygote.folder / "log")})
+        assert forking.EXIT_REASONS[zygote.exit_of("w")["code"]] == "start-failed"
+        assert not (zygote.folder / "w").exists()
+
+
+def test_a_log_on_a_full_disk_stops_nothing(zygote: LiveZygote) -> None:
+    keeper = zygote.keeper(log="/dev/full").claim()
+    client = keeper.client()
+    assert client.run("os._exit(1)").end().status == "died"
+    assert client.run("pass", "r2").end("r2").status == "ok"
+    keeper.close()
+
+
+def test_a_run_asked_for_while_the_session_stops_is_refused(start: Start) -> None:
+    keeper = start().claim()
+    client = keeper.client()
+    client.run(DEAF).until_text("on")
+    keeper.call("Stop", pb.KeeperStopRequest(grace_s=0.3))
+    assert client.get().notice.text
+    with pytest.raises(Refused, match="being stopped"):
+        client.run("pass", "r2").end("r2")
+    assert client.end().status == "cancelled"
 
 
 def test_a_stranded_keeper_ends_itself() -> None:

@@ -7,6 +7,8 @@ import types
 
 import pytest
 
+GROUPS = pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with 3.11")
+
 ARROWS = [
     ("#%%gpu\n1/0", "ZeroDivisionError", "Cell In[7], line 2"),
     ("#%%gpu A100\n\n\nx = 1\nraise KeyError('k')", "KeyError", "Cell In[7], line 5"),
@@ -20,11 +22,13 @@ ARROWS = [
     ("#\nnope", "NameError", "Cell In[7], line 2"),
     ("#\nimport nosuchmodule", "ModuleNotFoundError", "Cell In[7], line 2"),
     ("#\n%time 1/0", "ZeroDivisionError", "Cell In[7], line 2"),
-    ("#\nraise ExceptionGroup('many', [ValueError('a')])", "ExceptionGroup", "Cell In[7], line 2"),
+    ("#\n%%time\nx = 1\n\n1/0", "ZeroDivisionError", "Cell In[7], line 5"),
+    ("#\n\n\n%%time\n1/0", "ZeroDivisionError", "Cell In[7], line 5"),
+    pytest.param("#\nraise ExceptionGroup('m', [ValueError()])", "ExceptionGroup", "Cell In[7], line 2", marks=GROUPS),
 ]
 
 
-@pytest.mark.parametrize(("source", "kind", "where"), ARROWS, ids=[row[0] for row in ARROWS])
+@pytest.mark.parametrize(("source", "kind", "where"), ARROWS)
 def test_a_traceback_points_at_the_users_line(user, source, kind, where):
     problem = user.run(source, count=7).end.problem
     text = "\n".join(problem.traceback)
@@ -103,6 +107,11 @@ def test_a_failed_cell_holds_nothing_once_its_end_is_sent(user):
     assert user.run("f()").end.status == "error"
     done = user.run("#\nimport sys\ngc.collect()\nfreed = seen() is None\nlast = hasattr(sys, 'last_traceback')")
     assert done.values["freed"] is True and done.values["last"] is False
+
+
+def test_a_captured_cell_shows_its_error_at_its_line(user):
+    done = user.run("#\n%%capture\nprint('x')\n1/0", count=6)
+    assert "Cell In[6], line 4" in done.err and done.out == ""
 
 
 def test_an_error_within_a_nested_cell_is_shown(user):

@@ -30,6 +30,14 @@ def test_a_running_cell_stops_at_its_line(user, source, line):
     assert user.run("1").values == {"_": 1}
 
 
+def test_a_press_at_the_very_start_is_not_lost(user):
+    for _ in range(25):
+        user.start("#\nimport time\ntime.sleep(60)")
+        assert user.message().message.event.HasField("started")
+        user.interrupt()
+        assert user.finish_rest().end.status == "interrupted"
+
+
 def test_what_was_bound_before_an_interrupt_comes_back(user):
     user.start("x = 1\nprint('go', flush=True)\nwhile True: pass")
     user.until("go")

@@ -135,6 +135,23 @@ def test_names_put_aside_come_back_unless_the_cell_bound_them(user, source, fiel
     assert user.run("#\nnow = globals().get('x')").values["now"] == after
 
 
+HOSTILE = [
+    "class C:\n    def __getattribute__(self, n): raise RuntimeError\nv = C()",
+    "class C:\n    def __eq__(self, o): 1/0\n    __hash__ = None\n    def __bool__(self): 1/0\nv = C()",
+    "class C:\n    def __reduce__(self): raise SystemExit\nv = C()",
+    "class M(type):\n    def __repr__(c): 1/0\n    def __eq__(c, o): 1/0\n    __hash__ = type.__hash__\nclass C(metaclass=M): pass\nv = C()",
+]
+
+
+@pytest.mark.parametrize("source", HOSTILE)
+def test_values_that_misbehave_end_well_and_stay_there(user, source):
+    done = user.run(f"#\n{source}")
+    assert done.end.status == "ok", done.traceback
+    assert {"C", "v"} <= set(done.end.alive)
+    done = user.run("#\ndel v\nw = 1")
+    assert done.values == {"w": 1} and list(done.end.deleted) == ["v"]
+
+
 def test_alive_lists_the_users_names_and_nothing_of_ipythons(user):
     done = user.run("#\nmine = 1\n_also = 2\n'last'")
     assert set(done.end.alive) == {"mine", "_also"}

@@ -44,20 +44,20 @@ def test_an_exception_and_what_was_bound_before_it_come_back_together(user):
 
 
 DESCRIBED = [
-    ("import numpy as np; v = np.arange(12.0).reshape(3, 4)", dict(type_name="numpy.ndarray", size_bytes=96, shape=[3, 4], has_shape=True, dtype="float64", preview="0, 1, 2, 3, 4, 5, …")),
-    ("import torch; v = torch.zeros(2, 3)", dict(type_name="torch.Tensor", size_bytes=24, shape=[2, 3], dtype="torch.float32", device="cpu", preview="0, 0, 0, 0, 0, 0, …")),
-    ("import pandas as pd; v = pd.DataFrame({'a': [1, 2], 'b': [3.0, 4.0]})", dict(type_name="pandas.DataFrame", shape=[2, 2], preview="a, b")),
-    ("import torch; v = torch.nn.Linear(10, 5)", dict(type_name="torch.Linear", size_bytes=220, dtype="torch.float32", device="cpu", preview="55 parameters")),
-    ("v = 'text'", dict(type_name="str", size_bytes=4, preview="'text'")),
-    ("v = list(range(1000))", dict(type_name="list", preview="[0, 1, 2, 3, 4, 5, ...]")),
-    ("class C:\n    def __repr__(self): 1/0\nv = C()", dict(type_name="C", preview="")),
-    ("class C:\n    def __repr__(self): return 'x\\n' * 10_000\nv = C()", dict(type_name="C", preview="x " * 59 + "x…")),
-    ("class C:\n    shape = property(lambda s: 1/0)\n    dtype = nbytes = shape\nv = C()", dict(type_name="C", preview="")),
-    ("class C:\n    def __getattr__(self, n): return self\n    def __call__(self, *a): return self\nv = C()", dict(type_name="C")),
-    ("class C:\n    def __getattribute__(self, n): raise SystemExit\nv = C()", dict(type_name="C")),
-    ("from unittest.mock import MagicMock\nv = MagicMock()", dict(type_name="unittest.MagicMock")),
-    ("import numpy\nv = numpy.array(5.0)", dict(shape=[], has_shape=True, preview="5")),
-    ("v = numpy = __import__('numpy').ndarray", dict(type_name="type", has_shape=False, preview="ndarray")),
+    ("import numpy as np; v = np.arange(12.0).reshape(3, 4)", {"type_name": "numpy.ndarray", "size_bytes": 96, "shape": [3, 4], "has_shape": True, "dtype": "float64", "preview": "0, 1, 2, 3, 4, 5, …"}),
+    ("import torch; v = torch.zeros(2, 3)", {"type_name": "torch.Tensor", "size_bytes": 24, "shape": [2, 3], "dtype": "torch.float32", "device": "cpu", "preview": "0, 0, 0, 0, 0, 0, …"}),
+    ("import pandas as pd; v = pd.DataFrame({'a': [1, 2], 'b': [3.0, 4.0]})", {"type_name": "pandas.DataFrame", "shape": [2, 2], "preview": "a, b"}),
+    ("import torch; v = torch.nn.Linear(10, 5)", {"type_name": "torch.Linear", "size_bytes": 220, "dtype": "torch.float32", "device": "cpu", "preview": "55 parameters"}),
+    ("v = 'text'", {"type_name": "str", "size_bytes": 4, "preview": "'text'"}),
+    ("v = list(range(1000))", {"type_name": "list", "preview": "[0, 1, 2, 3, 4, 5, ...]"}),
+    ("class C:\n    def __repr__(self): 1/0\nv = C()", {"type_name": "C", "preview": ""}),
+    ("class C:\n    def __repr__(self): return 'x\\n' * 10_000\nv = C()", {"type_name": "C", "preview": "x " * 59 + "x…"}),
+    ("class C:\n    shape = property(lambda s: 1/0)\n    dtype = nbytes = shape\nv = C()", {"type_name": "C", "preview": ""}),
+    ("class C:\n    def __getattr__(self, n): return self\n    def __call__(self, *a): return self\nv = C()", {"type_name": "C"}),
+    ("class C:\n    def __getattribute__(self, n): raise SystemExit\nv = C()", {"type_name": "C"}),
+    ("from unittest.mock import MagicMock\nv = MagicMock()", {"type_name": "unittest.MagicMock"}),
+    ("import numpy\nv = numpy.array(5.0)", {"shape": [], "has_shape": True, "preview": "5"}),
+    ("v = numpy = __import__('numpy').ndarray", {"type_name": "type", "has_shape": False, "preview": "ndarray"}),
 ]
 
 
