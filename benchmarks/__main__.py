@@ -1,4 +1,4 @@
-"""`python -m benchmarks cells [--json] [--only NAME ...] [--quick]`"""
+"""Runs a suite: `python -m benchmarks cells [--json] [--only NAME ...] [--quick]`."""
 
 from __future__ import annotations
 

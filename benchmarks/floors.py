@@ -20,7 +20,8 @@ def _serve(address: str, ready) -> None:
     def echo(requests, context):
         yield from requests
 
-    handler = grpc.method_handlers_generic_handler("floor.Floor", {"Echo": grpc.stream_stream_rpc_method_handler(echo)})
+    methods = {"Echo": grpc.stream_stream_rpc_method_handler(echo)}
+    handler = grpc.method_handlers_generic_handler("floor.Floor", methods)
     server = grpc.server(futures.ThreadPoolExecutor(4), options=_OPTIONS)
     server.add_generic_rpc_handlers((handler,))
     server.add_insecure_port(address)

@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 from benchmarks.timing import once_s, spread
 
@@ -22,7 +22,8 @@ def down() -> None:
 
 
 def _status() -> dict:
-    done = subprocess.run([sys.executable, "-m", "warmcell", "status", "--json"], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "warmcell", "status", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -73,7 +74,8 @@ def cold(scale: float, say: Say) -> dict:
         code = f"from benchmarks.lifecycle import _first_result_s; _first_result_s('c{index}')"
         times.append(once_s(lambda code=code: _python(code)))
     beyond_ms = round(spread(times).p50_ms - spread(bare).p50_ms, 1)
-    return {"imports alone": spread(bare).row(), "first result": spread(times).row(), "beyond_imports_p50_ms": beyond_ms}
+    rows = {"imports alone": spread(bare).row(), "first result": spread(times).row()}
+    return {**rows, "beyond_imports_p50_ms": beyond_ms}
 
 
 def importing(scale: float, say: Say) -> dict:
@@ -82,7 +84,8 @@ def importing(scale: float, say: Say) -> dict:
     count = max(5, int(21 * scale))
     bare = spread([once_s(lambda: _python("pass")) for _ in range(count)])
     ours = spread([once_s(lambda: _python("import warmcell")) for _ in range(count)])
-    return {"import warmcell": ours.row(), "bare interpreter": bare.row(), "added_p50_ms": round(ours.p50_ms - bare.p50_ms, 1)}
+    added_ms = round(ours.p50_ms - bare.p50_ms, 1)
+    return {"import warmcell": ours.row(), "bare interpreter": bare.row(), "added_p50_ms": added_ms}
 
 
 def idle(scale: float, say: Say) -> dict:

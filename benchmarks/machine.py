@@ -8,7 +8,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("warmcell", "ipython", "ipykernel", "grpcio", "cloudpickle", "numpy", "torch", "ray", "distributed", "ipyparallel")
+OURS = ("warmcell", "ipython", "ipykernel", "grpcio", "cloudpickle", "numpy", "torch")
+PACKAGES = (*OURS, "ray", "distributed", "ipyparallel")
 
 
 def describe() -> dict[str, object]:

@@ -179,9 +179,7 @@ class Door:
         finally:
             call.cancel()
 
-    def frames(
-        self, method: str, outgoing: Iterable[bytes], extra: Mapping[str, str] | None = None
-    ) -> Frames:
+    def frames(self, method: str, outgoing: Iterable[bytes], extra: Mapping[str, str] | None = None) -> Frames:
         """Open a stream of raw frames; a thread of gRPC's draws `outgoing` as fast as the peer reads."""
         call = self._callable(method)(iter(outgoing), metadata=self._metadata(extra))
         return Frames(call, self.where)
@@ -242,9 +240,7 @@ class Frames:
             yield from self._call
         except grpc.RpcError as error:
             raise BrokenStream(failure_of(error, self._where)) from None
-        raise BrokenStream(
-            pb.Failure(code="unavailable", message=f"{self._where} closed the stream", hint=_AGAIN)
-        )
+        raise BrokenStream(pb.Failure(code="unavailable", message=f"{self._where} closed the stream", hint=_AGAIN))
 
     def cancel(self) -> None:
         """End the stream from this side; the iteration then ends with `BrokenStream`."""

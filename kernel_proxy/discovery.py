@@ -105,9 +105,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _refused(url: str, status: int) -> WarmcellError:
     if status in (401, 403):
-        return Unauthorized(
-            f"the runtime at {url} does not accept the token", "set WARMCELL_TOKEN to its token"
-        )
+        return Unauthorized(f"the runtime at {url} does not accept the token", "set WARMCELL_TOKEN to its token")
     return _nothing_of_ours(url, f"it answered with HTTP status {status}")
 
 

@@ -30,7 +30,6 @@ WINNER_S = 20.0
 """How long the gateway that won a race may take to become ready."""
 
 
-
 @dataclass(frozen=True)
 class Launch:
     """How a gateway is started.

@@ -109,7 +109,7 @@ class Exchange:
         self._unwatch(run)
 
     def give_up(self, failure: pb.Failure) -> None:
-        """End every run, because it will never end there, and every request; new ones are refused from now on."""
+        """End every run, as it will never end there, and every request; new ones are refused from now on."""
         for run in self._let_go(failure):
             self.finish(run, pb.End(status="died", problem=problem_of(failure)))
 

@@ -35,9 +35,7 @@ class RunStream(Iterator[pb.Event]):
         interrupt: An interrupt that no event has answered yet; it is sent again after a reconnect.
     """
 
-    def __init__(
-        self, run_id: str, parcel: Parcel, send: Callable[[pb.ToWorker], None], after_seq: int = 0
-    ) -> None:
+    def __init__(self, run_id: str, parcel: Parcel, send: Callable[[pb.ToWorker], None], after_seq: int = 0) -> None:
         self.run_id = run_id
         self.parcel = parcel
         self.bundle: Bundle | None = None

@@ -29,6 +29,7 @@ from remote_runtime.wire.methods import GATEWAY_SERVICE, SESSION, SESSION_TOKEN,
 T = TypeVar("T")
 Say = Callable[[str], None]
 
+
 def connect(settings: Settings | None = None, say: Say | None = None, *, start: bool = True) -> Runtime:
     """Reach the runtime that the settings name; the embedded one is started if need be.
 
@@ -165,9 +166,7 @@ class Runtime:
     def exit_reason(self, session_id: str, incarnation: int) -> pb.ExitReply | None:
         """Ask whether a session's worker is gone; None when the gateway cannot be asked. Starts nothing."""
         try:
-            return self._gateway().call(
-                "Exit", pb.ExitRequest(session_id=session_id, incarnation=incarnation), 5.0
-            )
+            return self._gateway().call("Exit", pb.ExitRequest(session_id=session_id, incarnation=incarnation), 5.0)
         except WarmcellError:
             return None
 

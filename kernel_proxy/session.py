@@ -46,9 +46,7 @@ class Session:
         on_notice: Called with each `pb.Notice` about the session, by the reader thread.
     """
 
-    def __init__(
-        self, name: str, target: str, granted: pb.Granted, line: Line, namespace: dict[str, Any]
-    ) -> None:
+    def __init__(self, name: str, target: str, granted: pb.Granted, line: Line, namespace: dict[str, Any]) -> None:
         self.name, self.target, self.namespace = name, target, namespace
         self.session_id, self.fresh, self.wait_s = granted.session_id, granted.fresh, granted.wait_s
         self.devices: list[pb.Device] = list(granted.devices)
@@ -130,11 +128,7 @@ class Session:
         self._own()
         message = pb.Interrupt(run_id=run_id, kill=kill, why=why)
         for run in self._exchange.live(run_id):
-            if (
-                run.parcel.stage is not Stage.SENT
-                and run.parcel.message.HasField("run")
-                and run.parcel.abandon()
-            ):
+            if run.parcel.stage is not Stage.SENT and run.parcel.message.HasField("run") and run.parcel.abandon():
                 self._exchange.finish(run, _never_ran(why))
                 return
             run.interrupt = message
@@ -205,9 +199,7 @@ class Session:
         if os.getpid() == self._pid:
             self._attachment.send(Parcel(message))
 
-    def _ask(
-        self, message: pb.ToWorker, bundle: Bundle | None = None, timeout_s: float | None = None
-    ) -> Reply:
+    def _ask(self, message: pb.ToWorker, bundle: Bundle | None = None, timeout_s: float | None = None) -> Reply:
         self._own()
         with self._exchange.lock:
             parcel = Parcel(self._exchange.number(message), bundle)
@@ -249,7 +241,5 @@ def _closed(name: str) -> pb.Failure:
 
 
 def _never_ran(why: str) -> pb.End:
-    problem = pb.Problem(
-        type_name="KeyboardInterrupt", module="builtins", message="interrupted before it was sent"
-    )
+    problem = pb.Problem(type_name="KeyboardInterrupt", module="builtins", message="interrupted before it was sent")
     return pb.End(status=STATUS_OF.get(why, "interrupted"), problem=problem)

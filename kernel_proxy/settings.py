@@ -165,9 +165,7 @@ def _value(name: str, value: Any, where: str) -> Any:
     if kind is not float and not isinstance(value, (str, Path)):
         raise SettingsError(f"{where} sets `{name}` to {value!r}, which is not text", "put it in quotes")
     if name == "url" and value and not str(value).startswith(("http://", "https://")):
-        raise SettingsError(
-            f"{where} sets `url` to {value!r}", "a runtime's address starts with http:// or https://"
-        )
+        raise SettingsError(f"{where} sets `url` to {value!r}", "a runtime's address starts with http:// or https://")
     return kind(value)
 
 

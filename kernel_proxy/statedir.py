@@ -1,6 +1,6 @@
 """The state directory of this machine's runtime: who runs on it, its log, the short directory of its sockets.
 
-    state directory -> gateway.json, token -> Gateway, if its process is alive
+state directory -> gateway.json, token -> Gateway, if its process is alive
 """
 
 from __future__ import annotations
@@ -83,9 +83,7 @@ def runtime_dir(home: Path) -> Path:
     tag = hashlib.blake2b(os.fsencode(home), digest_size=5).hexdigest()
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     preferred = Path(base) / f"warmcell-{tag}"
-    usable = (
-        os.path.isdir(base) and os.access(base, os.W_OK) and len(os.fsencode(preferred)) <= _RUNTIME_DIR_BYTES
-    )
+    usable = os.path.isdir(base) and os.access(base, os.W_OK) and len(os.fsencode(preferred)) <= _RUNTIME_DIR_BYTES
     directory = preferred if usable else Path("/tmp") / f"warmcell-{os.getuid()}-{tag}"
     with suppress(FileExistsError):  # a file or a dangling link of that name is looked at below
         directory.mkdir(mode=0o700)
@@ -134,9 +132,7 @@ def kill(gateway: Gateway) -> None:
 
 def _living(record: Any, token: str) -> Gateway | None:
     try:
-        found = Gateway(
-            record["grpc"], record["http"], record["unix"], token, record["pid"], record["start_ticks"]
-        )
+        found = Gateway(record["grpc"], record["http"], record["unix"], token, record["pid"], record["start_ticks"])
     except (KeyError, TypeError):
         return None  # written by another version, or by somebody else
     return found if start_ticks(found.pid) == found.start_ticks else None

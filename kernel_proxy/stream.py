@@ -114,9 +114,7 @@ GONE: Mapping[str, tuple[str, str, str]] = {
 def gone(reply: pb.ExitReply) -> pb.Failure:
     """Return the failure for a worker that has ended."""
     code, sentence, hint = GONE.get(reply.reason, GONE["unknown"])
-    return pb.Failure(
-        code=code, message=f"{sentence}: {reply.detail}" if reply.detail else sentence, hint=hint
-    )
+    return pb.Failure(code=code, message=f"{sentence}: {reply.detail}" if reply.detail else sentence, hint=hint)
 
 
 def _silent(trouble: Trouble) -> pb.Failure:

@@ -1,6 +1,6 @@
 """What a runtime says of itself, as text, and what the command line concludes from it.
 
-    pb.RuntimeInfo -> status, sessions and runs as short tables; conflicts as errors
+pb.RuntimeInfo -> status, sessions and runs as short tables; conflicts as errors
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ def status_text(info: pb.RuntimeInfo) -> str:
     """Write what the runtime has, and who holds it."""
     idle = f"ends after {duration(info.idle_exit_s)} idle" if info.idle_exit_s else "stays until stopped"
     head = f"warmcell {info.versions.warmcell} at {info.http} (pid {info.pid}, engine {info.engine}), {idle}"
-    devices = table(
-        ("DEVICE", "MODEL", "MEMORY", "STATE", "HOLDER", "PRICE"), map(_device, info.devices)
-    )
+    devices = table(("DEVICE", "MODEL", "MEMORY", "STATE", "HOLDER", "PRICE"), map(_device, info.devices))
     return f"{head}\n\n{devices}\n\n{sessions_text(info)}"
 
 

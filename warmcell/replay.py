@@ -1,6 +1,6 @@
 """The output of a run again, and the gateway's own log.
 
-    run id -> its session -> follow from the first event -> the bytes it printed
+run id -> its session -> follow from the first event -> the bytes it printed
 """
 
 from __future__ import annotations

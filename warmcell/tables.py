@@ -1,6 +1,6 @@
 """Facts as a person reads them in a terminal: aligned columns, sizes, durations; what is not known is a dash.
 
-    pb message -> plain -> JSON values        rows -> table -> text
+pb message -> plain -> JSON values        rows -> table -> text
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def price(per_hour: float | None) -> str | None:
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """Return a message as JSON values under its own field names; what is absent is None, bytes are only counted."""
+    """Return a message as JSON values under its own field names; the absent is None, bytes are counted."""
     return {field.name: _value(message, field) for field in message.DESCRIPTOR.fields}
 
 

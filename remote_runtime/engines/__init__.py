@@ -38,9 +38,7 @@ def load(name: str, settings: EngineSettings) -> Engine:
     """
     places = {"process": BUILT_IN["process"]} if name == "process" else found()
     if name not in places:
-        raise Failed(
-            "unavailable", f"there is no engine named {name!r}", f"choose one of {', '.join(sorted(places))}"
-        )
+        raise Failed("unavailable", f"there is no engine named {name!r}", f"choose one of {', '.join(sorted(places))}")
     module, _, attribute = places[name].partition(":")
     try:
         kind = getattr(import_module(module), attribute)

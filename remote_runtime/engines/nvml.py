@@ -65,9 +65,7 @@ def _handles(library: Any) -> list[Any]:
     """Return what can be leased: the instances of a device that is cut by MIG, else the device itself."""
     count = _try(library.nvmlDeviceGetCount) or 0
     whole = [_try(library.nvmlDeviceGetHandleByIndex, i) for i in range(count)]
-    return [
-        part for handle in whole if handle is not None for part in _instances(library, handle) or [handle]
-    ]
+    return [part for handle in whole if handle is not None for part in _instances(library, handle) or [handle]]
 
 
 def _instances(library: Any, handle: Any) -> list[Any]:
@@ -88,9 +86,7 @@ def _read(library: Any, handle: Any, index: int, parent_pid: int | None) -> Devi
     strangers = _strangers(library, handle, parent_pid)
     state = "failed" if name is None else "busy" if strangers else "free"
     total_bytes = int(memory.total) if memory is not None else None
-    return Device(
-        _text(uuid), _text(name or "unknown"), total_bytes, False, index, state, ", ".join(strangers)
-    )
+    return Device(_text(uuid), _text(name or "unknown"), total_bytes, False, index, state, ", ".join(strangers))
 
 
 def _strangers(library: Any, handle: Any, parent_pid: int | None) -> list[str]:

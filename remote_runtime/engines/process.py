@@ -166,9 +166,7 @@ class ProcessEngine(Engine):
         try:
             return await asyncio.wait_for(self._zygote.keeper(message), START_S)
         except asyncio.TimeoutError as error:
-            raise Failed(
-                "unavailable", f"no worker started within {START_S:.0f} s", "see `warmcell logs`"
-            ) from error
+            raise Failed("unavailable", f"no worker started within {START_S:.0f} s", "see `warmcell logs`") from error
 
     def _log(self, worker_id: str) -> Path:
         return self.settings.state / "boot" / f"{worker_id}.log"

@@ -174,9 +174,7 @@ class Zygote:
     def _check_start(self, error: OSError, late: bool) -> None:
         if self._child is None or self._child.poll() is not None:
             code = self._child.returncode if self._child else None
-            raise _unavailable(
-                f"the process that starts workers ended with code {code}", self.log()
-            ) from error
+            raise _unavailable(f"the process that starts workers ended with code {code}", self.log()) from error
         if late:
             raise _unavailable(
                 f"the process that starts workers is silent since {CONNECT_S:.0f} s", self.log()

@@ -137,9 +137,7 @@ class Care:
     def _pause_s(self) -> float:
         """Return how long nothing needs a look: until the next renewal, or the end for want of use."""
         left_s = self._used_at + self._config.idle_exit_s - self._clock()
-        return (
-            max(0.0, min(self._config.renew_s, left_s)) if self._config.idle_exit_s else self._config.renew_s
-        )
+        return max(0.0, min(self._config.renew_s, left_s)) if self._config.idle_exit_s else self._config.renew_s
 
     async def look(self) -> None:
         """Look once: renew, arrange, count down, and finish where nothing was held for long enough."""

@@ -139,9 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-workers", type=_whole, default=8, help="most sessions at once")
     add("--imports", default="numpy,pandas,torch", help="modules a warm worker has imported")
     add("--ready-fd", type=_whole, default=None, help="gets one line of JSON when ready")
-    add(
-        "--release-countdown-s", type=_seconds, default=60.0, help="notice before an idle session is released"
-    )
+    add("--release-countdown-s", type=_seconds, default=60.0, help="notice before an idle session is released")
     add("--renew-s", type=_seconds, default=limits.RENEW_S, help="between two renewals of a lease")
     add(
         "--watch-s",

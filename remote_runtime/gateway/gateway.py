@@ -140,13 +140,9 @@ class Gateway:
         await self._sessions.renew()
         stopped = self._sessions.infos()
         _refuse_active(stopped, request.force, "stop it with force, or wait for the runs")
-        self._queue.close(
-            Failed("unavailable", "the runtime was stopped", "start it again with `warmcell up`")
-        )
+        self._queue.close(Failed("unavailable", "the runtime was stopped", "start it again with `warmcell up`"))
         all_of_them = list(self._sessions.by_id.values())
-        await asyncio.gather(
-            *(self._sessions.release(s, "stopped", "the runtime was stopped") for s in all_of_them)
-        )
+        await asyncio.gather(*(self._sessions.release(s, "stopped", "the runtime was stopped") for s in all_of_them))
         self.finished.set()
         return pb.StopReply(stopped=stopped)
 
@@ -193,6 +189,4 @@ def _refuse_active(infos: Sequence[pb.SessionInfo], force: bool, hint: str) -> N
     active = [(info, run) for info in infos for run in active_runs(info)]
     if active and not force:
         named = ", ".join(f"{run.label or run.run_id!r} in session {info.name}" for info, run in active)
-        raise Failed(
-            "busy", f"{len(active)} run{'s are' if len(active) > 1 else ' is'} active: {named}", hint
-        )
+        raise Failed("busy", f"{len(active)} run{'s are' if len(active) > 1 else ' is'} active: {named}", hint)

@@ -61,9 +61,7 @@ STATUS: Mapping[str, grpc.StatusCode] = {
 }
 """Failure code -> gRPC status; every code has one."""
 
-_REFUSAL = Failed(
-    "unauthorized", "the token is missing or wrong", "set WARMCELL_TOKEN to the token of this runtime"
-)
+_REFUSAL = Failed("unauthorized", "the token is missing or wrong", "set WARMCELL_TOKEN to the token of this runtime")
 _OPTIONS = (
     *CHANNEL_OPTIONS,
     ("grpc.so_reuseport", 0),
@@ -129,9 +127,7 @@ class _Handlers:
             return grpc.unary_stream_rpc_method_handler(self._updates(verb), **codec)
         return grpc.unary_unary_rpc_method_handler(self._reply(verb), **codec)
 
-    def _reply(
-        self, verb: Callable[[Message], Awaitable[Message]]
-    ) -> Callable[..., Awaitable[Message | None]]:
+    def _reply(self, verb: Callable[[Message], Awaitable[Message]]) -> Callable[..., Awaitable[Message | None]]:
         async def handle(request: Message, context: grpc.aio.ServicerContext) -> Message | None:
             with self._gateway.call():
                 try:
@@ -145,9 +141,7 @@ class _Handlers:
 
         return handle
 
-    def _updates(
-        self, verb: Callable[[Message], AsyncIterator[Message]]
-    ) -> Callable[..., AsyncIterator[Message]]:
+    def _updates(self, verb: Callable[[Message], AsyncIterator[Message]]) -> Callable[..., AsyncIterator[Message]]:
         async def handle(request: Message, context: grpc.aio.ServicerContext) -> AsyncIterator[Message]:
             with self._gateway.call():
                 try:
@@ -211,9 +205,7 @@ class GrpcFace:
                 else server.add_insecure_port(address)
             )
         except RuntimeError as error:
-            raise Failed(
-                "unavailable", f"gRPC cannot listen on {address}", "choose another --grpc-port"
-            ) from error
+            raise Failed("unavailable", f"gRPC cannot listen on {address}", "choose another --grpc-port") from error
         await server.start()
         self._server = server
         return port
@@ -225,9 +217,7 @@ class GrpcFace:
 
 
 def _credentials(config: Config) -> grpc.ServerCredentials:
-    return grpc.ssl_server_credentials(
-        [(Path(config.tls_key).read_bytes(), Path(config.tls_cert).read_bytes())]
-    )
+    return grpc.ssl_server_credentials([(Path(config.tls_key).read_bytes(), Path(config.tls_cert).read_bytes())])
 
 
 def _bracketed(host: str) -> str:

@@ -59,11 +59,7 @@ class _Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         shown = dict(scope.get("headers", ())).get(b"authorization", b"")
-        if (
-            scope["type"] == "http"
-            and scope["path"] not in OPEN
-            and not hmac.compare_digest(shown, self._expected)
-        ):
+        if scope["type"] == "http" and scope["path"] not in OPEN and not hmac.compare_digest(shown, self._expected):
             refusal = JSONResponse({"code": "unauthorized", "message": "the token is missing or wrong"}, 401)
             await refusal(scope, receive, send)
             return
@@ -89,9 +85,7 @@ class _Routes:
     async def runtime(self, request: Request) -> Response:
         with self._gateway.call():
             info = as_json(await self._gateway.describe(pb.DescribeRequest()))
-        answer = {
-            key: info[key] for key in ("versions", "engine", "http", "grpc", "unix", "pid", "idle_exit_s")
-        }
+        answer = {key: info[key] for key in ("versions", "engine", "http", "grpc", "unix", "pid", "idle_exit_s")}
         host = request.url.hostname or ""
         for key in ("http", "grpc"):
             answer[key] = _reachable(answer[key], host)

@@ -38,9 +38,7 @@ class Opener:
         clock: Monotonic seconds.
     """
 
-    def __init__(
-        self, pool: Pool, queue: Queue, sessions: Sessions, care: Care, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, pool: Pool, queue: Queue, sessions: Sessions, care: Care, clock: Callable[[], float]) -> None:
         self._pool, self._queue, self._sessions, self._care, self._clock = pool, queue, sessions, care, clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -119,9 +117,7 @@ class Opener:
 
     async def _begin(self, waiter: Waiter, chosen: Chosen, request: pb.OpenRequest) -> None:
         target = request.target or "any"
-        opening = Opening(
-            waiter.session_id, waiter.name, request.notebook, target, request.idle_s, chosen.devices
-        )
+        opening = Opening(waiter.session_id, waiter.name, request.notebook, target, request.idle_s, chosen.devices)
         try:
             await self._sessions.begin(opening)
         except Refused as refused:

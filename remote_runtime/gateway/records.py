@@ -82,9 +82,7 @@ class StateDirectory:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Failed(
-                "busy", f"another gateway serves {self.path}", "use that one, or another --state"
-            ) from error
+            raise Failed("busy", f"another gateway serves {self.path}", "use that one, or another --state") from error
 
     def unlock(self) -> None:
         """Let go of the directory; the end of the process does the same."""

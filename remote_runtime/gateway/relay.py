@@ -9,8 +9,8 @@ other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import grpc
@@ -65,15 +65,14 @@ class Keepers:
             Failed: What the keeper answered, or code "unavailable" when it did not.
         """
         method = WORKER[name]
-        stub = self._channel(peer.address).unary_unary(
+        channel = self._channel(peer.address)
+        stub = channel.unary_unary(
             f"/{WORKER_SERVICE}/{name}",
             request_serializer=method.request.SerializeToString,
             response_deserializer=method.reply.FromString,
         )
-        try:
+        with self._translated(peer.address, channel):
             return await stub(request, metadata=peer.metadata, timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            raise failed(error) from error
 
     async def relay(
         self, peer: Peer, incoming: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]
@@ -88,17 +87,29 @@ class Keepers:
         Raises:
             Failed: What the keeper answered, or code "unavailable" when it is gone.
         """
-        call = self._channel(peer.address).stream_stream(f"/{WORKER_SERVICE}/Attach")(metadata=peer.metadata)
+        channel = self._channel(peer.address)
+        call = channel.stream_stream(f"/{WORKER_SERVICE}/Attach")(metadata=peer.metadata)
         up = asyncio.ensure_future(_up(call, incoming))
         try:
-            async for frame in call:
-                await write(frame)
-        except grpc.aio.AioRpcError as error:
-            raise failed(error) from error
+            with self._translated(peer.address, channel):
+                async for frame in call:
+                    await write(frame)
         finally:
             up.cancel()
             call.cancel()
             await asyncio.gather(up, return_exceptions=True)
+
+    @contextmanager
+    def _translated(self, address: str, channel: grpc.aio.Channel) -> Iterator[None]:
+        try:
+            yield
+        except grpc.aio.AioRpcError as error:
+            raise failed(error) from error
+        except asyncio.CancelledError as error:
+            # A channel that `forget` closes cancels its calls, which must not look as if their caller had been.
+            if self._channels.get(address) is channel:
+                raise
+            raise Failed("unavailable", "the worker is gone", "run the cell again") from error
 
     async def forget(self, address: str) -> None:
         """Close the channel to a keeper that is gone."""

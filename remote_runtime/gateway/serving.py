@@ -38,9 +38,7 @@ async def serve(config: Config, state: StateDirectory, engine: Engine) -> None:
         gateway.where = _addresses(config, await grpc_face.start(config), await http_face.start(config))
         gateway.start()
         state.announce(gateway.where)
-        tell_ready(
-            config.ready_fd, {"grpc": gateway.where["grpc"], "http": gateway.where["http"], "token": token}
-        )
+        tell_ready(config.ready_fd, {"grpc": gateway.where["grpc"], "http": gateway.where["http"], "token": token})
         await gateway.finished.wait()
     finally:
         logging.getLogger(__name__).info("the gateway ends")

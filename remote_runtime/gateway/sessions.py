@@ -177,9 +177,7 @@ class Sessions:
         reply = await self._keepers.call(session.keeper, "Claim", self._claim_request(record), CLAIM_S)
         if not reply.claimed:
             await self._refused(session, reply.reason)
-        session.info = pb.SessionInfo(
-            session_id=record.session_id, state="idle", pid=reply.pid, incarnation=1
-        )
+        session.info = pb.SessionInfo(session_id=record.session_id, state="idle", pid=reply.pid, incarnation=1)
         session.info_at = self._clock()
         if slot.state is not State.LEASED:
             raise Failed("unavailable", "the worker ended while it was claimed", "run the cell again")
@@ -192,9 +190,7 @@ class Sessions:
         if info is None or info.session_id:
             raise Failed("unavailable", f"the worker cannot be claimed: {reason}", "run the cell again")
         who = reason.partition("is held by ")[2] or reason
-        raise Refused(
-            f"another runtime of this machine ({who})" if who else "another runtime of this machine"
-        )
+        raise Refused(f"another runtime of this machine ({who})" if who else "another runtime of this machine")
 
     def _claim_request(self, record: SessionRecord) -> pb.ClaimRequest:
         return pb.ClaimRequest(
@@ -218,11 +214,7 @@ class Sessions:
 
     async def _adopt(self, slot: Slot, record: SessionRecord | None) -> None:
         info = await self._ask(Peer(slot.address, slot.spec.secret))
-        if (
-            record is not None
-            and slot.state is State.WARM
-            and (info is None or info.session_id == record.session_id)
-        ):
+        if record is not None and slot.state is State.WARM and (info is None or info.session_id == record.session_id):
             self._pool.lease(slot)
             session = Session(record, slot, info, self._clock())
             self.by_id[record.session_id] = session
@@ -247,9 +239,7 @@ class Sessions:
 
     async def _ask(self, keeper: Peer) -> pb.SessionInfo | None:
         try:
-            return await self._keepers.call(
-                keeper, "Renew", pb.RenewRequest(ttl_s=self._config.ttl_s), CALL_S
-            )
+            return await self._keepers.call(keeper, "Renew", pb.RenewRequest(ttl_s=self._config.ttl_s), CALL_S)
         except Failed as failure:
             _log.info("a lease was not renewed: %s", failure.message)
             return None

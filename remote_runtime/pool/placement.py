@@ -147,9 +147,7 @@ def _victims(want: Want, group: Sequence[Device], floor: Floor) -> tuple[str, ..
     holds = {d.id: floor.held[d.id] for d in group if d.id in floor.held}
     if lacking <= 0:
         holds, lacking = dict(floor.sessions), 1
-    idle = sorted(
-        (h for h in holds.values() if h.idle_s is not None and h.session_id), key=lambda h: -(h.idle_s or 0)
-    )
+    idle = sorted((h for h in holds.values() if h.idle_s is not None and h.session_id), key=lambda h: -(h.idle_s or 0))
     per_session = Counter(hold.session_id for hold in holds.values())
     chosen: list[str] = []
     for hold in idle:

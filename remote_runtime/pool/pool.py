@@ -128,9 +128,7 @@ class Pool:
             return
         if poisoned and slot.state is not State.STOPPING:
             slot.step(Step.FAIL)
-            _log.warning(
-                "worker %s is given up: %s", slot.worker_id, await self._engine.boot_log(slot.worker_id)
-            )
+            _log.warning("worker %s is given up: %s", slot.worker_id, await self._engine.boot_log(slot.worker_id))
         if slot.state is State.GONE:
             return
         slot.step(Step.STOP)

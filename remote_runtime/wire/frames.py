@@ -11,7 +11,7 @@ message that announced a bundle is delivered when the bundle is whole. Nothing h
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -24,6 +24,7 @@ from remote_runtime.wire.failures import Failed
 
 CONTROL = limits.PROTOCOL << 4 | 1
 DATA = limits.PROTOCOL << 4 | 2
+GROUP = limits.PROTOCOL << 4 | 3
 _DATA_HEAD = struct.Struct("!BIQ")
 _LENGTH = struct.Struct("!I")
 
@@ -234,6 +235,11 @@ class Splitter:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
+    @property
+    def rest_bytes(self) -> int:
+        """Bytes of a frame that is not complete."""
+        return len(self._buffer)
+
     def feed(self, received: bytes) -> Iterator[bytes]:
         """Take what a socket gave and yield the frames it completes.
 
@@ -257,6 +263,26 @@ class Splitter:
 def framed(frame: bytes) -> bytes:
     """Return a frame behind its length, for a socket."""
     return _LENGTH.pack(len(frame)) + frame
+
+
+def grouped(parts: Sequence[bytes]) -> bytes:
+    """Return several frames as one, for a stream whose cost is by the message; one frame stays as it is."""
+    return parts[0] if len(parts) == 1 else bytes((GROUP,)) + b"".join(map(framed, parts))
+
+
+def ungrouped(frame: bytes) -> Iterator[bytes]:
+    """Yield the frames of a group, or a frame that is no group as it is.
+
+    Raises:
+        Failed: code "protocol", for a group that is cut.
+    """
+    if frame[:1] != bytes((GROUP,)):
+        yield frame
+        return
+    splitter = Splitter()
+    yield from splitter.feed(frame[1:])
+    if splitter.rest_bytes:
+        raise _torn(f"a group of frames ends {splitter.rest_bytes} bytes into a frame")
 
 
 def _torn(what: str) -> Failed:

@@ -342,18 +342,20 @@ class ToWorker(_message.Message):
     def __init__(self, request_id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., interrupt: _Optional[_Union[Interrupt, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., follow: _Optional[_Union[Follow, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., put: _Optional[_Union[Put, _Mapping]] = ..., remove: _Optional[_Union[Remove, _Mapping]] = ..., list_vars: _Optional[_Union[ListVars, _Mapping]] = ..., free: _Optional[_Union[Free, _Mapping]] = ..., list_runs: _Optional[_Union[ListRuns, _Mapping]] = ..., environment: _Optional[_Union[Environment, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., input: _Optional[_Union[Input, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("versions", "token", "session_id", "incarnation", "client")
+    __slots__ = ("versions", "token", "session_id", "incarnation", "client", "groups")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     token: str
     session_id: str
     incarnation: int
     client: str
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., token: _Optional[str] = ..., session_id: _Optional[str] = ..., incarnation: _Optional[int] = ..., client: _Optional[str] = ...) -> None: ...
+    groups: bool
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., token: _Optional[str] = ..., session_id: _Optional[str] = ..., incarnation: _Optional[int] = ..., client: _Optional[str] = ..., groups: bool = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("run_id", "source", "count", "bundle", "stash", "deletes", "returns", "timeout_s", "background", "keep_s", "expression", "renames", "fresh")

@@ -45,7 +45,7 @@ WORKER: Mapping[str, Method] = {
 }
 
 AUTHORIZATION = "authorization"
-"""Metadata key of the bearer token: the user's at the gateway, the keeper's secret or the session's token at a worker."""
+"""Metadata key of the bearer token: the user's at a gateway, the keeper's secret or the session's at a worker."""
 
 SESSION = "warmcell-session"
 """Metadata key of `Relay`: which session's worker the frames are for."""

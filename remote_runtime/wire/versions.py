@@ -72,7 +72,7 @@ def table(kernel: pb.Versions, worker: pb.Versions, rows: Iterable[str]) -> str:
     lines = [("package", "kernel", "worker")]
     lines += [(row, _of(kernel, row), _of(worker, row)) for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(3)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def _of(versions: pb.Versions, row: str) -> str:

@@ -11,17 +11,11 @@ from remote_runtime.worker import scrub
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m remote_runtime.worker", description="Serve warm workers by fork."
-    )
+    parser = argparse.ArgumentParser(prog="python -m remote_runtime.worker", description="Serve warm workers by fork.")
     parser.add_argument("--socket", required=True, help="path of the socket to listen on")
     parser.add_argument("--imports", default="", help="modules to import ahead, such as numpy,pandas,torch")
-    parser.add_argument(
-        "--ttl-s", type=float, default=120.0, help="seconds to live without engine and worker"
-    )
-    parser.add_argument(
-        "--user", default="remote_runtime.worker.user", help="module whose main() runs user code"
-    )
+    parser.add_argument("--ttl-s", type=float, default=120.0, help="seconds to live without engine and worker")
+    parser.add_argument("--user", default="remote_runtime.worker.user", help="module whose main() runs user code")
     return parser
 
 

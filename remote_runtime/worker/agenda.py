@@ -96,9 +96,7 @@ class Agenda:
 
     def of_upload(self, upload: Upload) -> Job | None:
         """Return the job that an upload belongs to."""
-        return next(
-            (job for job in (self.active, *self._queue) if job is not None and job.upload is upload), None
-        )
+        return next((job for job in (self.active, *self._queue) if job is not None and job.upload is upload), None)
 
     def clear(self) -> list[Job]:
         """Empty the queue and return what was in it."""

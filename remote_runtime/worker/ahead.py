@@ -42,9 +42,7 @@ def bring(own: Sequence[str], asked: Sequence[str]) -> dict[str, str]:
     for name in own:
         _import(name)
     found = {name: _import(name) for name in asked}
-    return {
-        name: str(getattr(module, "__version__", "")) for name, module in found.items() if module is not None
-    }
+    return {name: str(getattr(module, "__version__", "")) for name, module in found.items() if module is not None}
 
 
 def _import(name: str) -> ModuleType | None:

@@ -282,6 +282,8 @@ class Child:
 
     def _close(self) -> None:
         self.outlet.close()
+        if self.footprint is not None:
+            self.footprint.close()
         self._sock.close()
         for pipe in self._pipes:
             pipe.close()

@@ -21,6 +21,9 @@ from remote_runtime.worker.run import Run
 from remote_runtime.worker.runlog import Entry
 from remote_runtime.worker.upload import Upload
 
+GROUP_BYTES = 256 * limits.KIB
+"""Events up to this size together travel as one message."""
+
 OUTBOX_BYTES = 8 * limits.MIB
 """Replies beyond this stop their source until the client has taken some."""
 
@@ -35,15 +38,13 @@ class Client:
     """An attached client.
 
     Args:
-        name: What it calls itself.
+        hello: Its first message.
         write: Sends one frame; waits as long as the client is slow.
         clock: Seconds, monotonic.
     """
 
-    def __init__(
-        self, name: str, write: Callable[[bytes], Awaitable[None]], clock: Callable[[], float]
-    ) -> None:
-        self.name = name
+    def __init__(self, hello: pb.Hello, write: Callable[[bytes], Awaitable[None]], clock: Callable[[], float]) -> None:
+        self.name, self._groups = hello.client, hello.groups
         self.uploads: dict[int, Upload] = {}
         self.room: Callable[[], None] = lambda: None
         self.moved_at = clock()
@@ -76,9 +77,7 @@ class Client:
 
     def refuse(self, request_id: int, failed: Failed) -> None:
         """Send a failure."""
-        found = pb.Failure(
-            code=failed.code, message=failed.message, hint=failed.hint, detail=dict(failed.detail)
-        )
+        found = pb.Failure(code=failed.code, message=failed.message, hint=failed.hint, detail=dict(failed.detail))
         self.reply(pb.FromWorker(request_id=request_id, failure=found))
 
     def pass_on(self, frame: bytes, data_bytes: int = 0) -> None:
@@ -161,17 +160,32 @@ class Client:
     async def _send_events(self) -> bool:
         sent = False
         for cursor in list(self._cursors.values()):
-            entry = cursor.run.log.after(cursor.seq)
-            if entry is not None:
-                await self._send_entry(cursor, entry)
+            entries = self._due(cursor)
+            if entries:
+                await self._send_entries(cursor, entries)
                 sent = True
         return sent
 
-    async def _send_entry(self, cursor: _Cursor, entry: Entry) -> None:
-        for frame in entry.frames:
+    def _due(self, cursor: _Cursor) -> list[Entry]:
+        """Return the next events that can go as one message: one, where the client takes no groups."""
+        log = cursor.run.log
+        entry = log.after(cursor.seq)
+        due = [entry] if entry is not None else []
+        size_bytes = 0
+        while entry is not None and self._groups and size_bytes < GROUP_BYTES:
+            size_bytes += entry.size_bytes
+            entry = log.after(entry.seq)
+            if entry is not None:
+                due.append(entry)
+        return due
+
+    async def _send_entries(self, cursor: _Cursor, entries: list[Entry]) -> None:
+        last = entries[-1]
+        await self._write(frames.grouped([entry.frames[0] for entry in entries]))
+        for frame in last.frames[1:]:  # an End is the last of its run, so only the last entry has data frames
             await self._write(frame)
         self.moved_at = self._clock()
-        cursor.seq = entry.seq
+        cursor.seq = last.seq
         run = cursor.run
-        if run.log.ended and entry.seq >= run.log.last_seq and self._cursors.get(run.run_id) is cursor:
+        if run.log.ended and last.seq >= run.log.last_seq and self._cursors.get(run.run_id) is cursor:
             self.unfollow(run)

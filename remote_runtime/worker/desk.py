@@ -65,17 +65,13 @@ class Desk:
             request_id = message.request_id
             body = message.WhichOneof("body") or ""
             if body not in _REQUESTS:
-                raise Failed(
-                    "protocol", f"the worker knows no request {body!r}", "use the same warmcell on both ends"
-                )
+                raise Failed("protocol", f"the worker knows no request {body!r}", "use the same warmcell on both ends")
             _REQUESTS[body](self, client, message)
         except Failed as failed:
             client.refuse(request_id, failed)
         except Exception as error:  # a defect here must cost one request, not the session and all its runs
             log.exception("a request of client %s failed", client.name)
-            client.refuse(
-                request_id, Failed("internal", f"the worker failed: {error!r}", "look into its log")
-            )
+            client.refuse(request_id, Failed("internal", f"the worker failed: {error!r}", "look into its log"))
         return None
 
     async def room(self, client: Client) -> None:
@@ -90,9 +86,7 @@ class Desk:
     def _take_piece(self, client: Client, piece: frames.Piece) -> None:
         upload = client.uploads.get(piece.bundle_id)
         if upload is None:
-            raise Failed(
-                "protocol", f"a data frame belongs to bundle {piece.bundle_id}, which is not arriving", _AGAIN
-            )
+            raise Failed("protocol", f"a data frame belongs to bundle {piece.bundle_id}, which is not arriving", _AGAIN)
         try:
             upload.take(piece)
         except Failed as failed:
@@ -186,9 +180,7 @@ class Desk:
         raise Failed("protocol", "a second hello on one stream", _AGAIN)
 
     def _input(self, client: Client, message: pb.ToWorker) -> None:
-        raise Failed(
-            "not-found", "no cell asks for input", "input() is not there yet: pass the value in a variable"
-        )
+        raise Failed("not-found", "no cell asks for input", "input() is not there yet: pass the value in a variable")
 
 
 _REQUESTS: Mapping[str, Callable[[Desk, Client, pb.ToWorker], None]] = {

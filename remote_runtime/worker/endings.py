@@ -111,11 +111,7 @@ def killed(stop: Stop, death: Death, lost: Sequence[str]) -> pb.End:
         death: How its user process ended.
         lost: Names that the session held.
     """
-    how = (
-        f"did not stop within {_seconds(stop.grace_s)}, so its"
-        if stop.grace_s
-        else "was stopped at once: its"
-    )
+    how = f"did not stop within {_seconds(stop.grace_s)}, so its" if stop.grace_s else "was stopped at once: its"
     text = f"the run {stop.words} and {how} user process was killed; {_gone(lost)}"
     problem = pb.Problem(code=stop.status, type_name="KeyboardInterrupt", message=text, hint=_again(lost))
     return pb.End(status=stop.status, problem=problem, peak_memory_bytes=death.peak_bytes)
@@ -124,9 +120,7 @@ def killed(stop: Stop, death: Death, lost: Sequence[str]) -> pb.End:
 def withdrawn(stop: Stop) -> pb.End:
     """Return the end of a run that was stopped before it began."""
     text = f"the run {stop.words} before it began; nothing of it was executed"
-    problem = pb.Problem(
-        code=stop.status, type_name="KeyboardInterrupt", message=text, hint="run the cell again"
-    )
+    problem = pb.Problem(code=stop.status, type_name="KeyboardInterrupt", message=text, hint="run the cell again")
     return pb.End(status=stop.status, problem=problem)
 
 

@@ -9,10 +9,13 @@ limit, the proportional figure, which is exact and slow, decides.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from contextlib import suppress
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _REFRESH_TICKS = 4
+_READ_BYTES = 8192
+_RESET_PEAK = b"5"
+"""Lets the system start a new peak; where it will not, the peak is the process's whole life's."""
 
 
 class Footprint:
@@ -27,6 +30,7 @@ class Footprint:
         self._members: tuple[int, ...] = (leader,)
         self._ticks = 0
         self._peak: int | None = None
+        self._status, self._clear = _File(leader, "status", os.O_RDONLY), _File(leader, "clear_refs", os.O_WRONLY)
 
     def sample(self) -> int | None:
         """Read the group's resident memory, in bytes; None where it cannot be read."""
@@ -51,13 +55,45 @@ class Footprint:
 
     def begin(self) -> None:
         """Start a new peak."""
-        reset_peak(self._leader)
+        self._clear.write(_RESET_PEAK)
         self._peak = resident_bytes(self._leader)
 
     def peak_bytes(self) -> int | None:
         """Return the peak since `begin`, None where nothing could be read."""
-        found = [size for size in (self._peak, peak_bytes(self._leader)) if size is not None]
+        found = [size for size in (self._peak, _kib_field(self._status.read(), b"VmHWM:")) if size is not None]
         return max(found, default=None)
+
+    def close(self) -> None:
+        """Close what was open for reading."""
+        self._status.close()
+        self._clear.close()
+
+
+class _File:
+    """A file of a process, opened once: it is read in the way of every run's end."""
+
+    def __init__(self, pid: int, name: str, flags: int) -> None:
+        try:
+            self._fd = os.open(f"/proc/{pid}/{name}", flags | os.O_CLOEXEC)
+        except OSError:
+            self._fd = -1
+
+    def read(self) -> bytes:
+        """Return what it holds now, b"" where it cannot be read."""
+        try:
+            return os.pread(self._fd, _READ_BYTES, 0)
+        except OSError:
+            return b""
+
+    def write(self, content: bytes) -> None:
+        """Write to it; where that is not allowed, nothing happens."""
+        with suppress(OSError):
+            os.write(self._fd, content)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 def members(group: int) -> tuple[int, ...]:
@@ -88,26 +124,17 @@ def resident_bytes(pid: int) -> int | None:
 
 def proportional_bytes(pid: int) -> int | None:
     """Return a process's memory, shared pages divided among their users; None where it cannot be read."""
-    return _kib_field(f"/proc/{pid}/smaps_rollup", b"Pss:")
-
-
-def peak_bytes(pid: int) -> int | None:
-    """Return the peak of a process's resident memory, None where it cannot be read."""
-    return _kib_field(f"/proc/{pid}/status", b"VmHWM:")
-
-
-def reset_peak(pid: int) -> None:
-    """Let the system start a new peak; where it will not, the peak is the process's whole life's."""
     try:
-        Path(f"/proc/{pid}/clear_refs").write_text("5")
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            return _kib_field(file.read(), b"Pss:")
     except OSError:
-        pass
+        return None
 
 
-def _kib_field(path: str, name: bytes) -> int | None:
+def _kib_field(text: bytes, name: bytes) -> int | None:
+    """Return a figure of a /proc file in bytes."""
+    start = text.find(name)
     try:
-        with open(path, "rb") as file:
-            line = next((line for line in file if line.startswith(name)), None)
-        return int(line.split()[1]) * 1024 if line else None
-    except (OSError, IndexError, ValueError):
+        return int(text[start + len(name) :].split(None, 1)[0]) * 1024 if start >= 0 else None
+    except (IndexError, ValueError):
         return None

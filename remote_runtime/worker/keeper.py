@@ -64,9 +64,7 @@ class Keeper:
         if self._claim is not None:
             return pb.ClaimReply(reason=f"worker {self._order.worker_id} is already claimed")
         real = [d for d in request.devices if not d.simulated and d.id != "cpu"]
-        holder = self._locks.take(
-            [d.id for d in real], f"{request.session} on worker {self._order.worker_id}"
-        )
+        holder = self._locks.take([d.id for d in real], f"{request.session} on worker {self._order.worker_id}")
         if holder:
             return pb.ClaimReply(reason=holder)
         self._claim = request
@@ -150,9 +148,7 @@ class Keeper:
         """
         message = frames.parse(pb.ToWorker, frame)
         if not message.HasField("hello"):
-            raise Failed(
-                "protocol", "the first frame of a stream is no hello", "reload warmcell in this kernel"
-            )
+            raise Failed("protocol", "the first frame of a stream is no hello", "reload warmcell in this kernel")
         hello = message.hello
         self._authorize(hello)
         rows = versions.blocking(hello.versions, versions.here())
@@ -160,7 +156,7 @@ class Keeper:
             table = versions.table(hello.versions, versions.here(), rows)
             text = f"{', '.join(rows)} differs between this kernel and the worker\n{table}"
             raise Failed("version-mismatch", text, "use a runtime with the kernel's versions")
-        client = Client(hello.client, write, self._loop.time)
+        client = Client(hello, write, self._loop.time)
         self.desk.clients.add(client)
         client.reply(pb.FromWorker(request_id=message.request_id, welcome=self._welcome()))
         return client
@@ -201,9 +197,7 @@ class Keeper:
         """See `runner.Owner`."""
         if idle and self._claim is not None:
             self.notify(
-                pb.Notice(
-                    text=f"the user process {death.words} while it was idle; the session's names are gone"
-                )
+                pb.Notice(text=f"the user process {death.words} while it was idle; the session's names are gone")
             )
         self.desk.broadcast(pb.FromWorker(welcome=self._welcome()))
 
@@ -233,9 +227,7 @@ class Keeper:
             self._idle_since = now
         for client in list(self.desk.clients):
             if client.backlogged and now - client.moved_at > self._order.tuning.stall_s:
-                log.warning(
-                    "client %s took nothing for %.0f s and is dropped", client.name, now - client.moved_at
-                )
+                log.warning("client %s took nothing for %.0f s and is dropped", client.name, now - client.moved_at)
                 client.close()
         if self.desk.clients:
             self._alone_since = now

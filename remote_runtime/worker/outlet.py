@@ -73,9 +73,7 @@ class Outlet:
         try:
             while self._backlog:
                 self._took(
-                    self._sock.sendmsg(
-                        [self._backlog[i] for i in range(min(len(self._backlog), _PARTS_AT_ONCE))]
-                    )
+                    self._sock.sendmsg([self._backlog[i] for i in range(min(len(self._backlog), _PARTS_AT_ONCE))])
                 )
         except BlockingIOError:
             self._wake()

@@ -28,9 +28,7 @@ class Pipe:
         stderr: Which of the two this is.
     """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, taker: Callable[[str, bool], None], stderr: bool
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, taker: Callable[[str, bool], None], stderr: bool) -> None:
         self._loop, self._taker, self._stderr = loop, taker, stderr
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._fd: int | None = None

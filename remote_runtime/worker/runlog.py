@@ -145,10 +145,7 @@ class RunLog:
     def _keep_late(self, event: pb.Event, at: float) -> None:
         event.seq, event.at = self.last_seq + len(self.late) + 1, at
         entry = _entry(event)
-        if (
-            self.size_bytes + entry.size_bytes <= self._bounds.keep_bytes
-            and event.WhichOneof("body") != "end"
-        ):
+        if self.size_bytes + entry.size_bytes <= self._bounds.keep_bytes and event.WhichOneof("body") != "end":
             self.late.append(entry)
             self.size_bytes += entry.size_bytes
 

@@ -157,15 +157,15 @@ class Runner:
         child = self.users.child
         while child is not None and (job := self._agenda.next()) is not None:
             if isinstance(job, Run):
-                self._begin(child, job)
+                self._begin(job)
             self._send(child, job)
+            if isinstance(job, Run) and child.footprint is not None:
+                child.footprint.begin()  # after sending: the user process works meanwhile
 
-    def _begin(self, child: Child, run: Run) -> None:
+    def _begin(self, run: Run) -> None:
         run.step(Step.START)
         run.started_at = time.time()
         self._latest = run
-        if child.footprint is not None:
-            child.footprint.begin()
         if run.timeout_s > 0:
             run.timers.append(self._loop.call_later(run.timeout_s, self.interrupt, run, False, "timeout"))
 

@@ -72,9 +72,7 @@ class Runs:
         for follower in list(run.followers):
             follower.unfollow(run)
             if follower is not run.owner:
-                follower.refuse(
-                    0, Failed("not-found", f"run {run.run_id} never arrived whole", "run the cell again")
-                )
+                follower.refuse(0, Failed("not-found", f"run {run.run_id} never arrived whole", "run the cell again"))
         self._runs.pop(run.run_id, None)
 
     @property

@@ -65,9 +65,7 @@ class Face:
         async def checked(request: Any, context: _Context) -> Any:
             shown = dict(context.invocation_metadata() or ()).get(methods.AUTHORIZATION, "")
             if not hmac.compare_digest(str(shown).encode(), self._secret):
-                await context.abort(
-                    grpc.StatusCode.UNAUTHENTICATED, "the worker's secret is missing or wrong"
-                )
+                await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the worker's secret is missing or wrong")
             return await call(request)
 
         return checked
@@ -208,9 +206,7 @@ class _Keeping:
             await asyncio.sleep(self._order.tuning.tick_s)
             try:
                 keeper.tick()
-            except (
-                Exception
-            ):  # a full disk or a missing /proc entry must not stop the clock that leases hang on
+            except Exception:  # a full disk or a missing /proc entry must not stop the clock that leases hang on
                 log.exception("a tick failed")
 
     async def _end(self, keeper: Keeper, face: Face, server: grpc.aio.Server) -> None:

@@ -149,9 +149,7 @@ class Zygote:
             self._make_user(peer, fds)
         elif op == "hello":
             workers = [born.worker_id for born in self._house.of_kind("keeper")]
-            forking.send(
-                peer.sock, {"op": "hello", "pid": os.getpid(), "imported": self._imported, "workers": workers}
-            )
+            forking.send(peer.sock, {"op": "hello", "pid": os.getpid(), "imported": self._imported, "workers": workers})
         else:
             raise ValueError(f"no such op: {op!r}")
 
@@ -180,9 +178,7 @@ class Zygote:
     # ---- forks --------------------------------------------------------------------------------------------
 
     def _make_keeper(self, engine: _Peer, order: tuning.Order) -> None:
-        if self._stopping_at is not None or any(
-            b.worker_id == order.worker_id for b in self._house.born.values()
-        ):
+        if self._stopping_at is not None or any(b.worker_id == order.worker_id for b in self._house.born.values()):
             raise ValueError(f"worker {order.worker_id} is there already, or the zygote is ending")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = self._fork(lambda: forked.keeper(order, theirs), ours)
@@ -205,9 +201,7 @@ class Zygote:
         sys.stdout.flush()
         sys.stderr.flush()
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # a library's pool of idle threads; it restarts them
+            warnings.simplefilter("ignore", DeprecationWarning)  # a library's pool of idle threads; it restarts them
             pid = os.fork()
         if pid == 0:
             forked.become(lambda: self._shed(ours) or life())

@@ -47,6 +47,8 @@ def test_other_names_are_an_attribute_error() -> None:
 
 
 def test_grpc_is_told_to_be_silent_before_it_loads() -> None:
-    script = "import os, kernel_proxy.channel; print(os.environ['GRPC_VERBOSITY'], os.environ['GRPC_ENABLE_FORK_SUPPORT'])"
+    script = (
+        "import os, kernel_proxy.channel; print(os.environ['GRPC_VERBOSITY'], os.environ['GRPC_ENABLE_FORK_SUPPORT'])"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert (done.stdout, done.stderr) == ("NONE 0\n", "")

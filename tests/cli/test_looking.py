@@ -164,7 +164,9 @@ def test_a_named_state_directory_wins_over_the_url(warmcell: Shell, tmp_path: Pa
     assert "there is no runtime at http://127.0.0.1:1" in warmcell("status").stderr
 
 
-@pytest.mark.parametrize("words", [["--help"], *([c, "--help"] for c in ("up", "down", "status", "ps", "logs", "doctor"))])
+@pytest.mark.parametrize(
+    "words", [["--help"], *([c, "--help"] for c in ("up", "down", "status", "ps", "logs", "doctor"))]
+)
 def test_every_command_explains_itself(words: list[str], warmcell: Shell) -> None:
     done = warmcell(*words)
     assert done.returncode == 0 and "Usage: warmcell" in done.stdout

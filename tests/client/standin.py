@@ -153,7 +153,9 @@ class GatewayStandIn:
             self.cancelled.wait(20)
 
     def Release(self, request: pb.ReleaseRequest, context: grpc.ServicerContext) -> pb.ReleaseReply:
-        failure = pb.Failure(code="not-found", message=f"there is no session {request.session}", hint="see `warmcell ps`")
+        failure = pb.Failure(
+            code="not-found", message=f"there is no session {request.session}", hint="see `warmcell ps`"
+        )
         context.set_trailing_metadata((("warmcell-failure-bin", failure.SerializeToString()),))
         context.abort(grpc.StatusCode.NOT_FOUND, "no")
 

@@ -82,7 +82,10 @@ def test_a_worker_that_refuses_is_not_asked_twice(short: Path) -> None:
 
 def test_a_worker_with_another_python_is_refused_with_the_table(short: Path) -> None:
     theirs = pb.FromWorker(welcome=pb.Welcome(versions=pb.Versions(protocol=limits.PROTOCOL, python="2.7.18")))
-    with pytest.raises(VersionMismatch, match=r"(?s)python differ.*2\.7\.18"), joined(Worker(answers={"hello": theirs}), short):
+    with (
+        pytest.raises(VersionMismatch, match=r"(?s)python differ.*2\.7\.18"),
+        joined(Worker(answers={"hello": theirs}), short),
+    ):
         pass
 
 

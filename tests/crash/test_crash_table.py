@@ -5,8 +5,8 @@ After each: one clear end, what was printed before it is shown, and the next cel
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 

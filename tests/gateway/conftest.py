@@ -1,17 +1,33 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.gateway.rig import A100, Rig, rig
 from tests.gateway.running import Running, start
 from tests.leftovers import processes_naming
+
+Play = Callable[[Callable[[Rig], Awaitable[None]]], None]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[..., None]:
+    def run(body: Callable[[Rig], Awaitable[None]], **more: object) -> None:
+        async def within() -> None:
+            async with rig(tmp_path, *more.pop("devices", (A100,)), **more) as made:  # type: ignore[arg-type]
+                await asyncio.wait_for(body(made), 10)
+
+        asyncio.run(within())
+
+    return run
 
 
 @pytest.fixture

@@ -87,6 +87,12 @@ def test_a_client_that_does_not_read_fills_no_memory_of_the_gateway(shared: Runn
     shared.call("Release", pb.ReleaseRequest(session="slow"))
 
 
+def test_sessions_come_and_go_quickly(shared: Running) -> None:
+    for _ in range(20):
+        assert shared.open("cpu", "brief").fresh
+        shared.call("Release", pb.ReleaseRequest(session="brief"))
+
+
 def test_a_relay_needs_the_session_s_own_token(shared: Running) -> None:
     granted = shared.open("cpu", "own")
     for wrong in (pb.Granted(session_id=granted.session_id, token="no"), pb.Granted(session_id="s-no", token=granted.token)):

@@ -7,7 +7,7 @@ import pytest
 from jupyter_ext import receipt as receipts
 from jupyter_ext.receipt import RunFacts
 from tests.kernels import LiveKernel
-from tests.notebook.conftest import RUN_MIME, notices, receipt, users, value
+from tests.notebook.conftest import RUN_MIME, notices, receipt, users
 
 
 @pytest.fixture(autouse=True)

@@ -166,5 +166,5 @@ def test_the_readme_shows_a_cell_early_and_its_limits_before_the_second() -> Non
 
 def test_no_text_of_the_project_names_a_machine() -> None:
     home = re.compile(r"/root/|/home/(?!u\b|user\b|me\b)\w+|/wo" + "rk/")
-    files = [p for p in code.sources().values()] + TEXTS
+    files = list(code.sources().values()) + TEXTS
     assert [str(p) for p in files if home.search(p.read_text())] == []

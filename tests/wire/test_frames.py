@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from remote_runtime.wire import frames, limits
 from remote_runtime.wire import messages_pb2 as pb
@@ -50,6 +52,18 @@ def test_a_control_frame_overtakes_a_bundle() -> None:
     interrupt = frames.control(pb.ToWorker(interrupt=pb.Interrupt(run_id="r")))
     got = feed(frames.Assembler(pb.ToWorker), [first, rest[0], interrupt, *rest[1:]])
     assert [w.message.WhichOneof("body") for w in got] == ["interrupt", "run"]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=9).filter(lambda b: b[0] != frames.GROUP), min_size=1, max_size=9))
+def test_a_group_is_its_frames(parts: list[bytes]) -> None:
+    assert list(frames.ungrouped(frames.grouped(parts))) == parts
+
+
+@pytest.mark.parametrize("cut", [1, 4, 7, 9, 12, 14])
+def test_a_group_that_is_cut_is_damage(cut: int) -> None:
+    group = frames.grouped([b"one", b"two2"])
+    with pytest.raises(Failed, match="damaged"):
+        list(frames.ungrouped(group[:-cut]))
 
 
 def test_two_bundles_may_be_interleaved() -> None:

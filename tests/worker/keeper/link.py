@@ -133,12 +133,12 @@ class LiveKeeper:
     def attach(self, **hello: Any) -> Link:
         link = Link(self.channel)
         self.links.append(link)
-        said = {"token": TOKEN, "session_id": "s1", "versions": versions.here(), "client": "test"}
+        said = {"token": TOKEN, "session_id": "s1", "versions": versions.here(), "client": "test", "groups": True}
         link.send(request_id=link.next_id(), hello=pb.Hello(**{**said, **hello}))
         return link
 
-    def client(self) -> Link:
-        link = self.attach()
+    def client(self, **hello: Any) -> Link:
+        link = self.attach(**hello)
         link.welcome = link.get().welcome
         return link
 
@@ -161,6 +161,7 @@ class Link:
         self._ids = itertools.count(1)
         attach = channel.stream_stream(f"/{methods.WORKER_SERVICE}/Attach")
         self.stream = attach(iter(self.out.get, None), timeout=2 * LIMIT_S)
+        self.frames = itertools.chain.from_iterable(map(frames.ungrouped, self.stream))
 
     def next_id(self) -> int:
         return next(self._ids)
@@ -173,7 +174,7 @@ class Link:
 
     def get(self) -> pb.FromWorker:
         """The next whole message."""
-        for frame in self.stream:
+        for frame in self.frames:
             whole = self.assembler.feed(frame)
             if whole is not None:
                 self.bundle = whole.bundle

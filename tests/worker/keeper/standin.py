@@ -74,9 +74,7 @@ def answer(channel: Channel, whole: frames.Whole[pb.ToWorker]) -> None:
     if body == "fetch" and message.fetch.name == "die":
         os._exit(9)
     if body == "fetch":
-        return channel.say(
-            request_id=message.request_id, values=pb.Values(held=[pb.Held(name=message.fetch.name)])
-        )
+        return channel.say(request_id=message.request_id, values=pb.Values(held=[pb.Held(name=message.fetch.name)]))
     if body == "put":
         size = whole.bundle.size_bytes if whole.bundle else 0
         return channel.say(request_id=message.request_id, removed=pb.Removed(freed_bytes=size))

@@ -181,7 +181,8 @@ def test_a_stopped_keeper_ends_its_runs_and_tells_why(start: Start) -> None:
     seen = [client.get(), *(pb.FromWorker(event=e) for e in client.events())]
     assert seen[0].notice.text == "the session is released" and seen[-1].event.end.status == "cancelled"
     assert keeper.zygote.exit_of(keeper.worker_id)["code"] == 0
-    assert not alive(user) and not keeper.path.exists()
+    until(lambda: not alive(user), "the user process's end")
+    assert not keeper.path.exists()
 
 
 def test_without_a_zygote_the_user_process_goes_on_and_its_loss_is_told() -> None:

@@ -15,10 +15,7 @@ A, B = "GPU-aaaa", "GPU-bbbb"
 def test_a_device_is_locked_once(tmp_path: Path) -> None:
     one, two = DeviceLocks(tmp_path / "d"), DeviceLocks(tmp_path / "d")
     assert one.take([A], "nb on worker w1") == ""
-    assert (
-        two.take([A], "other")
-        == f"device {A} is held by nb on worker w1, pid {os.getpid()}, user {os.getuid()}"
-    )
+    assert two.take([A], "other") == f"device {A} is held by nb on worker w1, pid {os.getpid()}, user {os.getuid()}"
     one.release()
     assert two.take([A], "other") == ""
     two.release()
@@ -47,9 +44,7 @@ def test_a_dead_holder_holds_nothing(tmp_path: Path) -> None:
         "import os, sys; from pathlib import Path; from remote_runtime.worker.devicelock import DeviceLocks\n"
         f"print(DeviceLocks(Path({str(tmp_path / 'd')!r})).take([{A!r}], 'x') == '', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"True\n"
         assert "is held by x, pid" in DeviceLocks(tmp_path / "d").take([A], "y")
         holder.kill()

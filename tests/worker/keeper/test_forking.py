@@ -45,9 +45,7 @@ def test_nothing_there_blocks_nobody(pair: tuple[socket.socket, socket.socket]) 
 
 
 @pytest.mark.parametrize("packet", [b"no json", b"[1]", b"\xff\xfe"])
-def test_a_damaged_packet_leaves_no_descriptor_open(
-    pair: tuple[socket.socket, socket.socket], packet: bytes
-) -> None:
+def test_a_damaged_packet_leaves_no_descriptor_open(pair: tuple[socket.socket, socket.socket], packet: bytes) -> None:
     before = open_count()
     socket.send_fds(pair[0], [packet], [0, 1])
     with pytest.raises(ValueError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -75,10 +77,18 @@ def test_a_loop_is_interrupted_at_its_line(keeper: LiveKeeper) -> None:
 def test_native_code_that_ignores_the_interrupt_is_killed(keeper: LiveKeeper) -> None:
     client = keeper.claim().client()
     client.run("\nprint('on', flush=True)\nsum(range(10**13))").until_text("on")
+    pid, before_s = keeper.info().pid, cpu_s(keeper.info().pid)
+    until(lambda: cpu_s(pid) > before_s + 0.05, "the native code to begin")
     client.send(interrupt=pb.Interrupt(run_id="r1"))
     end = client.end()
     assert end.status == "interrupted" and "did not stop within 0.3 s" in end.problem.message
     assert client.run("\nprint(1)", "r2", returns=LIMITS).end("r2").status == "ok"
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) / os.sysconf("SC_CLK_TCK")
 
 
 def test_memory_over_the_limit(keeper: LiveKeeper) -> None:

@@ -19,17 +19,18 @@ def follow(client: Link, after_seq: int) -> Link:
     return client
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_stream_cut_anywhere_goes_on_where_it_was(start: Start, seed: int) -> None:
+@pytest.mark.parametrize("groups", [True, False], ids=["groups", "single"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_stream_cut_anywhere_goes_on_where_it_was(start: Start, seed: int, groups: bool) -> None:
     keeper, chance = start().claim(), random.Random(seed)
-    client, seen = keeper.client().run(COUNT), []
+    client, seen = keeper.client(groups=groups).run(COUNT), []
     while not (seen and seen[-1].HasField("end")):
         wanted = chance.randint(1, 120)
         for event in client.events():
             seen.append(event)
             if (wanted := wanted - 1) == 0:
                 client.close()
-                client = follow(keeper.client(), event.seq)
+                client = follow(keeper.client(groups=groups), event.seq)
                 break
     assert [e.seq for e in seen] == list(range(1, LINES + 3))
     assert text_of(seen).split() == [str(i) for i in range(LINES)]
@@ -93,6 +94,12 @@ def test_a_flood_from_a_subprocess_is_cut_and_can_be_interrupted(start: Start) -
     *_, cut, end = client.events()
     assert cut.HasField("cut") and cut.cut.shown_bytes == 10_000
     assert end.end.status == "interrupted"
+
+
+def test_a_client_that_asks_for_no_groups_gets_none(start: Start) -> None:
+    client = start().claim().client(groups=False)
+    client.frames = client.stream
+    assert [e.seq for e in client.run("for i in range(50): channel.text('x')").events()] == list(range(1, 53))
 
 
 def test_a_notice_reaches_every_client(start: Start) -> None:

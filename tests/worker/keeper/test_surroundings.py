@@ -43,9 +43,7 @@ def worker() -> Iterator[LiveKeeper]:
 
 def printed(keeper: LiveKeeper, expression: str) -> str:
     client = keeper.client()
-    found = text_of(
-        list(client.run(f"channel.text(str({expression}))", expression[:80]).events(expression[:80]))
-    )
+    found = text_of(list(client.run(f"channel.text(str({expression}))", expression[:80]).events(expression[:80])))
     client.close()
     return found
 
@@ -59,9 +57,7 @@ def test_secrets_do_not_reach_user_code(worker: LiveKeeper) -> None:
 
 
 def test_a_user_process_holds_its_own_descriptors_only(worker: LiveKeeper) -> None:
-    assert (
-        printed(worker, "len(os.listdir('/proc/self/fd'))") == "6"
-    )  # 0, 1, 2, channel, tail, and the listing's
+    assert printed(worker, "len(os.listdir('/proc/self/fd'))") == "6"  # 0, 1, 2, channel, tail, and the listing's
 
 
 def test_a_user_process_leads_its_own_session_and_dies_first(worker: LiveKeeper) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -90,33 +92,39 @@ def test_a_lease_renewed_goes_on(start: Start) -> None:
 # ---- zygote ----------------------------------------------------------------------------------------------------
 
 
+Begin = Callable[[str], LiveZygote]
+
+
 @pytest.fixture
-def folder() -> Path:
-    with tempfile.TemporaryDirectory(prefix="wc-") as found:
-        yield Path(found)
+def begin() -> Iterator[Begin]:
+    """Starts a zygote with a time to live."""
+    with tempfile.TemporaryDirectory(prefix="wc-") as folder, ExitStack() as stack:
+
+        def zygote(ttl_s: str) -> LiveZygote:
+            found = LiveZygote(Path(folder), STANDIN, "--ttl-s", ttl_s)
+            stack.callback(found.close)
+            return found
+
+        yield zygote
 
 
-def zygote_with_ttl(folder: Path, ttl_s: str) -> LiveZygote:
-    return LiveZygote(folder, STANDIN, "--ttl-s", ttl_s)
-
-
-def test_a_zygote_nobody_needs_ends_itself(folder: Path) -> None:
-    zygote = zygote_with_ttl(folder, "0.2")
+def test_a_zygote_nobody_needs_ends_itself(begin: Begin) -> None:
+    zygote = begin("0.2")
     assert zygote.ask({"op": "hello"})["workers"] == []
     zygote.sock.close()
     assert zygote.process.wait(20) == 0 and not zygote.path.exists()
 
 
-def test_an_unclaimed_worker_outlives_its_engine_a_while_only(folder: Path) -> None:
-    zygote = zygote_with_ttl(folder, "0.2")
+def test_an_unclaimed_worker_outlives_its_engine_a_while_only(begin: Begin) -> None:
+    zygote = begin("0.2")
     keeper = zygote.keeper(ttl_s=0.2, tick_s=0.02)
     zygote.sock.close()
     until(lambda: not alive(keeper.pid), "the keeper's end")
     assert zygote.process.wait(20) == 0
 
 
-def test_a_claimed_worker_goes_on_without_engine(folder: Path) -> None:
-    zygote = zygote_with_ttl(folder, "0.2")
+def test_a_claimed_worker_goes_on_without_engine(begin: Begin) -> None:
+    zygote = begin("0.2")
     keeper = zygote.keeper(tick_s=0.02).claim()
     zygote.sock.close()
     assert keeper.client().run("import time; time.sleep(0.5)").end().status == "ok"
@@ -125,22 +133,20 @@ def test_a_claimed_worker_goes_on_without_engine(folder: Path) -> None:
     assert zygote.process.wait(20) == 0
 
 
-def test_sigterm_takes_all_workers_along(folder: Path) -> None:
-    zygote = zygote_with_ttl(folder, "100")
+def test_sigterm_takes_all_workers_along(begin: Begin) -> None:
+    zygote = begin("100")
     keeper = zygote.keeper().claim()
     user = keeper.info().pid
     os.kill(zygote.process.pid, signal.SIGTERM)
     assert zygote.process.wait(20) == 0
     assert not alive(keeper.pid) and not alive(user)
-    zygote.sock.close()
     keeper.channel.close()
 
 
-def test_an_unknown_op_is_refused_with_words(folder: Path) -> None:
-    zygote = zygote_with_ttl(folder, "100")
+def test_an_unknown_op_is_refused_with_words(begin: Begin) -> None:
+    zygote = begin("100")
     assert "no such op: 'dance'" in zygote.ask({"op": "dance"})["message"]
     assert "lacks or garbles" in zygote.ask({"op": "keeper"})["message"]
     zygote.sock.send(b"no json")
     assert zygote.hear()["op"] == "refused"
     assert zygote.ask({"op": "hello"})["pid"] == zygote.process.pid
-    zygote.close()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import threading
 import time
 
 import pytest
 
-from tests.worker.user.harness import PATIENCE_S
+from remote_runtime.worker.interrupts import Interrupts
+from remote_runtime.worker.outputs import Outputs, Tail
+from tests.worker.user.harness import PATIENCE_S, TAIL_BYTES
 
 
 def test_text_displays_and_results_come_in_the_order_they_were_made(user):
@@ -85,6 +89,29 @@ def test_a_finalizer_that_prints_within_a_print_does_not_block_it(user):
     )
     lines = done.out.splitlines()
     assert lines.count("gone") == 300 and len(lines) == 600
+
+
+class Interrupting(Tail):
+    """Something prints while text is being stored, as a finalizer or a signal handler may."""
+
+    def append(self, data: bytes) -> None:
+        if data == b"outer":
+            self.outputs.put(False, "inner")
+        super().append(data)
+
+
+def test_what_is_printed_within_a_print_comes_after_it():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fd = os.memfd_create("tail")
+        os.ftruncate(fd, TAIL_BYTES)
+        tail = Interrupting(fd)
+        loop = asyncio.new_event_loop()
+        outputs = tail.outputs = Outputs(ours, tail, Interrupts(loop))
+        outputs.put(False, "outer")
+        assert tail.read() == b"outerinner"
+        os.close(fd)
+        loop.close()
 
 
 def test_text_without_an_end_of_line_comes_while_the_cell_goes_on(user):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-MIB = 2**20
+CUDA = "T = type('Tensor', (), {'__module__': 'torch', 'device': 'cuda:0'}); "
+"""Looks like a tensor on a GPU, where there is none."""
+
 ROWS = [
     ("small", "x = [1, 2]", {}, {"x"}, {}),
     ("large text", "x = 'a' * (9 << 20)", {}, set(), {"x": "size"}),
@@ -24,6 +26,7 @@ ROWS = [
     ("function", "k = 3\ndef f(): return k", {}, {"k", "f"}, {}),
     ("module", "import json as j", {}, {"j"}, {}),
     ("tensor", "import torch; x = torch.ones(3)", {}, {"torch", "x"}, {}),
+    ("on a GPU", f"{CUDA}x = T(); y = [T()]; z = {{'a': {{'b': T()}}}}; del T", {}, set(), {"x": "cuda", "y": "cuda", "z": "cuda"}),
     ("last value", "[1, 2]", {}, {"_"}, {}),
     ("last value, large", "b'a' * (9 << 20)", {}, set(), {"_": "size"}),
 ]
