@@ -61,18 +61,19 @@ class Parcel:
         self._move(Stage.WAITING)
 
     def frames(self, bundle_id: int) -> Iterator[bytes]:
-        """Yield its frames; an abandoned one yields no more."""
-        if not self._move(Stage.SENDING):
-            return
+        """Yield its frames; an abandoned one yields no more. Whoever draws the last one has it whole."""
         began = time.perf_counter()
+        for frame, last in _marked(self._all_frames(bundle_id)):
+            if not self._move(Stage.SENT if last else Stage.SENDING):
+                return
+            yield frame
+        if self.bundle is not None:
+            self.sent_bytes, self.send_s = self.bundle.size_bytes, time.perf_counter() - began
+
+    def _all_frames(self, bundle_id: int) -> Iterator[bytes]:
         message, pieces = self._announced(bundle_id)
         yield frames.control(message)
-        for piece in pieces:
-            if self.stage is Stage.ABANDONED:
-                return
-            yield piece
-        if self._move(Stage.SENT) and self.bundle is not None:
-            self.sent_bytes, self.send_s = self.bundle.size_bytes, time.perf_counter() - began
+        yield from pieces
 
     def _announced(self, bundle_id: int) -> tuple[pb.ToWorker, Iterator[bytes]]:
         if self.bundle is None:
@@ -88,6 +89,15 @@ class Parcel:
             if self.stage is not Stage.ABANDONED:
                 self.stage = stage
             return self.stage is stage
+
+
+def _marked(items: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Yield each item with whether it is the last."""
+    before = next(items)
+    for item in items:
+        yield before, False
+        before = item
+    yield before, True
 
 
 class Outgoing:

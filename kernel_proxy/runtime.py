@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from kernel_proxy import embedded
+from kernel_proxy import embedded, statedir
 from kernel_proxy.channel import Address, Door, Frames, is_away
 from kernel_proxy.discovery import Found, discover
 from kernel_proxy.errors import RuntimeDefect, RuntimeUnavailable, VersionMismatch, WarmcellError
@@ -28,6 +28,10 @@ from remote_runtime.wire.methods import GATEWAY_SERVICE, SESSION, SESSION_TOKEN,
 
 T = TypeVar("T")
 Say = Callable[[str], None]
+
+
+DYING_S = 2.0
+"""How long a gateway that was killed may stay visible as a process."""
 
 
 def connect(settings: Settings | None = None, say: Say | None = None, *, start: bool = True) -> Runtime:
@@ -70,23 +74,22 @@ class Runtime:
         self._lock = threading.Lock()
         self._sessions: list[Session] = []
 
-    def reach(self) -> None:
+    def reach(self, quietly: bool = False) -> None:
         """Find the gateway, starting the embedded one if need be, and compare versions.
+
+        Args:
+            quietly: Say nothing: the caller is no cell.
 
         Raises:
             WarmcellError: As `connect`.
         """
-        found, token = self._found()
-        door = Door(GATEWAY_SERVICE, found.address, token)
-        info = self._describe(door)
-        self.version_notice = _compared(info.versions)
-        with self._lock:
-            self._door, old = door, self._door
-        self.http = found.http
-        if old is None:
-            atexit.register(self.close)
-        else:
-            old.close()
+        say = self._say if not quietly else lambda sentence: None
+        try:
+            self._reach(*self._found(say))
+        except RuntimeUnavailable as error:
+            if not (is_away(error) and self._is_dying()):
+                raise
+            self._reach(*self._found(say))
 
     def describe(self) -> pb.RuntimeInfo:
         """Return what the runtime has and holds.
@@ -183,10 +186,30 @@ class Runtime:
             self._door.close()
         atexit.unregister(self.close)
 
+    def _reach(self, found: Found, token: str) -> None:
+        door = Door(GATEWAY_SERVICE, found.address, token)
+        try:
+            self.version_notice = _compared(self._describe(door).versions)
+        except WarmcellError:
+            door.close()
+            raise
+        with self._lock:
+            self._door, old = door, self._door
+        self.http = found.http
+        if old is None:
+            atexit.register(self.close)
+        else:
+            old.close()
+
+    def _is_dying(self) -> bool:
+        """Tell whether the embedded gateway, which does not listen, is gone or will be in a moment."""
+        gateway = embedded.find(self.settings.home)
+        return self.settings.embedded and (gateway is None or statedir.wait_gone(gateway, DYING_S))
+
     def _describe(self, door: Door) -> pb.RuntimeInfo:
         return door.call("Describe", pb.DescribeRequest(versions=versions.here()), self.settings.answer_s)
 
-    def _found(self) -> tuple[Found, str]:
+    def _found(self, say: Say) -> tuple[Found, str]:
         settings = self.settings
         if not settings.embedded:
             return discover(settings), settings.token
@@ -194,7 +217,7 @@ class Runtime:
         if gateway is None and not self._start:
             raise RuntimeUnavailable(f"no runtime runs on {settings.home}", "start it with `warmcell up`")
         if gateway is None:
-            self._say("starting the embedded runtime")
+            say("starting the embedded runtime")
             gateway, _ = embedded.start(embedded.launch_of(settings))
         target = f"unix:{gateway.unix}" if gateway.unix and os.path.exists(gateway.unix) else gateway.grpc
         return Found(Address(target), gateway.http), gateway.token
@@ -239,6 +262,8 @@ class WorkerLine:
         if self.same_host and attempt % 2 == 0 and os.path.exists(granted.unix):
             self._door = Door(WORKER_SERVICE, Address(f"unix:{granted.unix}"), granted.token)
             return self._door.frames("Attach", outgoing)
+        if attempt and not self.same_host:
+            self._runtime.reach(quietly=True)  # here the gateway is part of the way
         return self._runtime.relay(outgoing, granted.session_id, granted.token)
 
     def exit_reason(self) -> pb.ExitReply | None:

@@ -122,6 +122,15 @@ def resident_bytes(pid: int) -> int | None:
         return None
 
 
+def peak_bytes(pid: int) -> int | None:
+    """Return the most memory a process has held, None where it cannot be read."""
+    status = _File(pid, "status", os.O_RDONLY)
+    try:
+        return _kib_field(status.read(), b"VmHWM:")
+    finally:
+        status.close()
+
+
 def proportional_bytes(pid: int) -> int | None:
     """Return a process's memory, shared pages divided among their users; None where it cannot be read."""
     try:

@@ -80,6 +80,7 @@ def user(module: str, fds: Sequence[int]) -> int:
     for name in (*scrub.names(os.environ), *scrub.OWN):
         os.environ.pop(name, None)
     _reseed()
+    _forget_logging()
     importlib.import_module(module).main(channel, tail)
     return 0
 
@@ -115,8 +116,14 @@ def _default_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until whoever lives here knows what to do with it
 
 
+def _forget_logging() -> None:
+    """Take the zygote's own handlers away: user code finds logging as a fresh interpreter has it."""
+    logging.root.handlers.clear()
+    logging.root.setLevel(logging.WARNING)
+
+
 def _reseed() -> None:
     """Give numpy's global generator its own seed; every fork would draw the same numbers otherwise."""
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
+    random = sys.modules.get("numpy.random")
+    if random is not None:
+        random.seed()

@@ -107,7 +107,9 @@ class Keeper:
             device_ids=[d.id for d in claim.devices],
             pid=self._pid,
             runs=self._run_infos(),
+            incarnation=self.runner.users.incarnation,
             name_count=len(self.runner.names),
+            names=self.runner.names,
             memory_bytes=memory,
             attached_count=len(self.desk.clients),
         )

@@ -150,8 +150,18 @@ def test_what_was_sent_whole_cannot_be_abandoned(stage: Stage, abandoned: bool) 
     assert parcel.abandon() is abandoned
 
 
+@pytest.mark.parametrize("bundle", [None, Bundle(b"p"), LARGE], ids=["none", "inline", "large"])
+def test_whoever_drew_the_last_frame_has_it_whole(bundle: Bundle | None) -> None:
+    parcel = Parcel(pb.ToWorker(run=pb.Run()), bundle)
+    count = len(list(Parcel(parcel.message, bundle).frames(1)))
+    frames = parcel.frames(1)
+    drawn = [next(frames) for _ in range(count)]
+    assert parcel.stage is Stage.SENT and not parcel.abandon()
+    assert len(drawn) == count and list(frames) == []
+
+
 def test_an_abandoned_parcel_is_not_sent_again() -> None:
-    parcel = Parcel(pb.ToWorker(), LARGE)
+    parcel = Parcel(pb.ToWorker(run=pb.Run()), LARGE)
     parcel.abandon()
     parcel.rewind()
     assert list(parcel.frames(1)) == []

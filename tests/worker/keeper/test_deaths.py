@@ -122,10 +122,14 @@ def test_an_interrupt_reaches_python(start: Start) -> None:
     assert end.status == "interrupted" and end.problem.type_name == "KeyboardInterrupt"
 
 
-def test_an_interrupt_at_once_is_not_lost(start: Start) -> None:
-    client = start().claim().client()
+def test_an_interrupt_before_the_code_has_begun_is_not_lost(start: Start) -> None:
+    keeper = start(grace_s=1000).claim()
+    client, user = keeper.client(), keeper.info().pid
+    os.kill(user, signal.SIGSTOP)
     client.run("while True: pass")
     client.send(interrupt=pb.Interrupt(run_id="r1"))
+    client.ask(list_runs=pb.ListRuns())
+    os.kill(user, signal.SIGCONT)
     assert client.end().status == "interrupted"
 
 
@@ -167,6 +171,7 @@ def test_an_interrupt_of_an_ended_run_changes_nothing(start: Start) -> None:
 def test_a_killed_keeper_takes_its_user_process_along(start: Start) -> None:
     keeper = start().claim()
     user = keeper.info().pid
+    keeper.client().run(DEAF).until_text("on")
     os.kill(keeper.pid, signal.SIGKILL)
     until(lambda: not alive(user), "the user process's end")
     assert keeper.zygote.exit_of(keeper.worker_id)["signal"] == signal.SIGKILL

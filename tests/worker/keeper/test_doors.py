@@ -158,6 +158,7 @@ def test_an_upload_whose_client_left_can_come_again(start: Start) -> None:
         gone.raw(frame)
     until(lambda: keeper.info().runs, "the run")
     gone.close()
+    until(lambda: not keeper.info().runs, "the run to be taken back")
     client = keeper.client()
     for frame in (head, *rest):
         client.raw(frame)

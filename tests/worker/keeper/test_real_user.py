@@ -11,6 +11,7 @@ import pytest
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
+from remote_runtime.worker import footprint
 from tests.worker.keeper.conftest import zygote_in_folder
 from tests.worker.keeper.link import REAL, LiveKeeper, LiveZygote, text_of, until
 
@@ -133,9 +134,11 @@ def test_a_client_that_takes_nothing_of_its_fetch_is_dropped(real: LiveZygote) -
     keeper = real.keeper(stall_s=0.3, tick_s=0.02).claim()
     stuck = keeper.client()
     stuck.run("\na = bytearray(b'x') * (100 << 20)", returns=LIMITS).end()
+    before = footprint.resident_bytes(keeper.pid)
     stuck.send(request_id=50, fetch=pb.Fetch(name="a"))
     assert keeper.client().run("\nprint(1)", "r2", returns=LIMITS).end("r2").status == "ok"
     until(lambda: keeper.info().attached_count == 1, "the stuck client to be dropped")
+    assert footprint.peak_bytes(keeper.pid) < before + (50 << 20)
     keeper.close()
 
 
@@ -155,7 +158,7 @@ def test_a_hundred_thousand_lines(keeper: LiveKeeper) -> None:
 
 
 def test_numpy_is_seeded_in_each_worker() -> None:
-    with zygote_in_folder(REAL, "--imports", "numpy") as zygote:
+    with zygote_in_folder(REAL, "--imports", "numpy.random") as zygote:
         draws = set()
         for _ in range(2):
             keeper = zygote.keeper().claim()

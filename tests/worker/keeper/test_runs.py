@@ -27,6 +27,22 @@ def test_text_by_descriptor_is_there_before_the_end(start: Start) -> None:
     assert text_of([e for e in events if e.stream.stderr]) == "err"
 
 
+def test_text_by_descriptor_is_not_overtaken_by_the_end(start: Start) -> None:
+    keeper = start().claim()
+    meanwhile = "channel.text('1'); os.write(1, b'2'); channel.end()"  # seen in one glance: first the whole socket
+    source = f"os.kill({keeper.pid}, 19); {meanwhile}; os.kill({keeper.pid}, 18); silent = 1"
+    events = list(keeper.client().run(source).events())
+    assert [e.WhichOneof("body") for e in events] == ["started", "stream", "stream", "end"]
+
+
+def test_an_end_of_another_run_ends_nothing(start: Start) -> None:
+    client = start().claim().client()
+    client.run("pass", "r1").end("r1")
+    client.run("channel.run_id = 'r1'; channel.end('error'); channel.run_id = 'r2'; channel.text('on')", "r2")
+    events = list(client.events("r2"))
+    assert text_of(events) == "on" and events[-1].end.status == "ok"
+
+
 def test_characters_cut_between_two_writes_are_whole(start: Start) -> None:
     client = start().claim().client()
     source = "import time\nfor b in 'ä€😀'.encode(): os.write(1, bytes([b])); time.sleep(0.002)"
