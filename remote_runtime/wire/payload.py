@@ -200,7 +200,7 @@ class _Stream(cloudpickle.Pickler):
             self.dump(value)
         except TooLarge:
             raise
-        except Exception as error:  # pickling runs the user's code, which may raise anything
+        except (Exception, SystemExit) as error:  # pickling runs the user's code, which may raise anything
             raise self._problem(name, value, error) from error
         self._sizes[name] = self.sink.size_bytes - before
 
@@ -209,7 +209,7 @@ class _Stream(cloudpickle.Pickler):
         with contextlib.suppress(Exception):  # noqa: BLE001  # pickling runs the user's code
             self.dump(code)
 
-    def _problem(self, name: str, value: object, error: Exception) -> PackError:
+    def _problem(self, name: str, value: object, error: BaseException) -> PackError:
         rules = _Stream(self._namespace, self._reference, None)
         found = problems.locate(name, value, error, problems.Tracer(rules, self._namespace))
         return PackError(name, found.path, found.kind, found.hint, error)

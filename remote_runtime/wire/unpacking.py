@@ -70,7 +70,7 @@ def unpack(bundle: Bundle, namespace: dict[str, Any], *, resolve: Resolve | None
         for name, value in reader.pairs():
             values[name] = value
             loan.lend(name, value)
-    except Exception as error:  # rebuilding runs the user's code, which may raise anything
+    except (Exception, SystemExit) as error:  # rebuilding runs the user's code, which may raise anything
         raise diagnose(error, reader.name) from error
     finally:
         loan.end()
@@ -152,7 +152,7 @@ class _Missing(AttributeError):
         self.module, self.attribute = module, attribute
 
 
-def diagnose(error: Exception, name: str) -> UnpackError:
+def diagnose(error: BaseException, name: str) -> UnpackError:
     """Say why a value could not be rebuilt.
 
     Args:
@@ -184,7 +184,7 @@ def _attribute_hint(missing: _Missing) -> str:
     return f"use the same version of `{missing.module.partition('.')[0]}` on both sides"
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """Name the function of the user's that raised; empty when the unpickler itself did."""
     frame = error.__traceback__
     last = None
