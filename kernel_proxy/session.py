@@ -59,6 +59,7 @@ class Session:
             session_id=granted.session_id,
             incarnation=granted.incarnation,
             client=uuid.uuid4().hex,
+            groups=True,
         )
         self._attachment = Attachment(self._exchange, line, hello)
 

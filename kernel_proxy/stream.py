@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from kernel_proxy.channel import BrokenStream
@@ -25,7 +26,7 @@ from kernel_proxy.parcels import Outgoing, Parcel
 from remote_runtime.wire import limits, versions
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.frames import Assembler, control
+from remote_runtime.wire.frames import Assembler, control, ungrouped
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.02, 2.0
 """Back-off between attempts: the first comes at once, then doubling."""
@@ -222,7 +223,7 @@ class Attachment:
 
     def _read(self, stream: FrameStream, outgoing: Outgoing) -> None:
         assembler = Assembler(pb.FromWorker)
-        for frame in stream:
+        for frame in chain.from_iterable(map(ungrouped, stream)):
             whole = assembler.feed(frame)
             if whole is None:
                 continue
