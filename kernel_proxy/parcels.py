@@ -43,6 +43,7 @@ class Parcel:
         self.stage = Stage.WAITING
         self.sent_bytes = 0
         self.send_s = 0.0
+        self._sent_before = False
         self._lock = threading.RLock()  # a signal handler may abandon it while its own thread looks at it
 
     def abandon(self) -> bool:
@@ -52,12 +53,13 @@ class Parcel:
             False if it was sent whole, so that the worker has it or will have it.
         """
         with self._lock:
-            if self.stage is not Stage.SENT:
+            if self.stage is not Stage.SENT and not self._sent_before:
                 self.stage = Stage.ABANDONED
             return self.stage is Stage.ABANDONED
 
     def rewind(self) -> None:
-        """Make it ready to be sent on another stream."""
+        """Make it ready to be sent on another stream; the worker may have it whole from the one before."""
+        self._sent_before |= self.stage is Stage.SENT
         self._move(Stage.WAITING)
 
     def frames(self, bundle_id: int) -> Iterator[bytes]:

@@ -219,8 +219,9 @@ class Runtime:
         if gateway is None:
             say("starting the embedded runtime")
             gateway, _ = embedded.start(embedded.launch_of(settings))
-        target = f"unix:{gateway.unix}" if gateway.unix and os.path.exists(gateway.unix) else gateway.grpc
-        return Found(Address(target), gateway.http), gateway.token
+        tcp = Address(gateway.grpc, gateway.http.startswith("https"), settings.ca_file)
+        address = Address(f"unix:{gateway.unix}") if os.path.exists(gateway.unix) else tcp
+        return Found(address, gateway.http), gateway.token
 
     def _gateway(self) -> Door:
         if self._door is None:

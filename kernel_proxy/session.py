@@ -121,12 +121,14 @@ class Session:
     def interrupt(self, run_id: str, *, kill: bool = False, why: str = "user") -> None:
         """Interrupt a run; it ends by itself soon after. Safe to call from a signal handler.
 
+        A run that has ended, or whose session is lost, is left alone.
+
         Args:
             run_id: The run.
             kill: Whether to kill at once; otherwise the worker does so after a grace time.
             why: "user", "cancelled" or "timeout".
         """
-        self._own()
+        self._own_process()
         message = pb.Interrupt(run_id=run_id, kill=kill, why=why)
         for run in self._exchange.live(run_id):
             if run.parcel.stage is not Stage.SENT and run.parcel.message.HasField("run") and run.parcel.abandon():
@@ -186,9 +188,9 @@ class Session:
             self._exchange.close(_closed(self.name))
 
     def _watched(self, run_id: str, message: pb.ToWorker, bundle: Bundle | None, after_seq: int) -> RunStream:
-        self._own()
         exchange = self._exchange
         with exchange.lock:
+            self._own()
             parcel = Parcel(exchange.number(message), bundle)
             run = RunStream(run_id, parcel, self._acknowledge, after_seq)
             run.following = message.HasField("follow")
@@ -201,8 +203,8 @@ class Session:
             self._attachment.send(Parcel(message))
 
     def _ask(self, message: pb.ToWorker, bundle: Bundle | None = None, timeout_s: float | None = None) -> Reply:
-        self._own()
         with self._exchange.lock:
+            self._own()
             parcel = Parcel(self._exchange.number(message), bundle)
             future = self._exchange.expect(parcel)
             self._attachment.send(parcel)
@@ -227,13 +229,16 @@ class Session:
         return next(iter(payload.unpack(reply.bundle, self.namespace).values()))
 
     def _own(self) -> None:
+        self._own_process()
+        if self.lost is not None:
+            raise from_failure(self.lost)
+
+    def _own_process(self) -> None:
         if os.getpid() != self._pid:
             raise RuntimeUnavailable(
                 f"session {self.name} belongs to process {self._pid}; this process was forked from it",
                 "use the session in the process that opened it",
             )
-        if self.lost is not None:
-            raise from_failure(self.lost)
 
 
 def _closed(name: str) -> pb.Failure:

@@ -130,6 +130,12 @@ def kill(gateway: Gateway) -> None:
     wait_gone(gateway)
 
 
+def tidy(gateway: Gateway) -> None:
+    """Remove the socket directory of a gateway that has ended, if nothing is left in it."""
+    with suppress(OSError):
+        Path(gateway.unix).parent.rmdir()
+
+
 def _living(record: Any, token: str) -> Gateway | None:
     try:
         found = Gateway(record["grpc"], record["http"], record["unix"], token, record["pid"], record["start_ticks"])

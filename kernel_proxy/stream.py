@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout  # not the built-in one before Python 3.11
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -154,7 +155,7 @@ class Attachment:
         threading.Thread(target=self._serve, name=f"warmcell-{name}", daemon=True).start()
         try:
             self._first.result(WELCOME_S)
-        except TimeoutError:
+        except FutureTimeout:
             self.close()
             raise RuntimeUnavailable(
                 f"the worker of session {name} did not answer within {WELCOME_S:g} s", "see `warmcell logs`"

@@ -170,6 +170,7 @@ def _stop(settings: Settings, gateway: statedir.Gateway, force: bool) -> Sequenc
         return ()
     runtime.close()
     statedir.wait_gone(gateway)
+    statedir.tidy(gateway)
     return stopped
 
 

@@ -68,6 +68,7 @@ def test_down_ends_the_process(warmcell: Shell) -> None:
     assert warmcell.json("down") == {"stopped": []}
     assert statedir.start_ticks(gateway.pid) is None
     assert warmcell.gateway is None
+    assert not Path(gateway.unix).parent.exists()
 
 
 def test_down_without_a_runtime_is_no_error(warmcell: Shell) -> None:

@@ -27,6 +27,7 @@ class Worker:
     """What a keeper would know.
 
     Args:
+        before: Sent, one by one, instead of reading a request (with a failure) or before it (anything else).
         cuts: Frames that each successive stream may send; streams beyond the list are whole.
         deaf: Streams, counted from 0, that break at the first request behind the hello, unread.
         hold: Set to let runs go past their first event.
@@ -41,6 +42,7 @@ class Worker:
     logs: dict[str, list[pb.Event]] = field(default_factory=dict)
     streams: int = 0
     skip: int = 0
+    before: list[pb.FromWorker] = field(default_factory=list)
     forget: bool = False
     answers: dict[str, pb.FromWorker | None] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -85,6 +87,10 @@ class Worker:
             self.changed.notify_all()
         if whole.bundle is not None:
             self.bundles.append(whole.bundle.size_bytes)
+        if self.before and not message.HasField("hello"):
+            out.put(unasked := self.before.pop(0))
+            if unasked.HasField("failure"):
+                return
         handler = getattr(self, f"_on_{message.WhichOneof('body')}", self._answer)
         handler(message, out)
 

@@ -160,6 +160,20 @@ def test_whoever_drew_the_last_frame_has_it_whole(bundle: Bundle | None) -> None
     assert len(drawn) == count and list(frames) == []
 
 
+def test_what_an_earlier_stream_carried_whole_cannot_be_abandoned() -> None:
+    parcel = Parcel(pb.ToWorker(run=pb.Run()), LARGE)
+    list(parcel.frames(1))
+    parcel.rewind()
+    assert parcel.stage is Stage.WAITING and not parcel.abandon()
+
+
+def test_a_lost_session_has_nothing_to_interrupt(short: Path) -> None:
+    with joined(Worker(), short) as session:
+        run = session.run(pb.Run(source="a"))
+        session.close()
+        session.interrupt(run.run_id)
+
+
 def test_an_abandoned_parcel_is_not_sent_again() -> None:
     parcel = Parcel(pb.ToWorker(run=pb.Run()), LARGE)
     parcel.abandon()

@@ -218,6 +218,7 @@ def use(number):
             assert "forked" in str(error), error
         else:
             raise AssertionError("the child used its parent's stream")
+    runtime.close()
     return number * 2
 
 runtime = connect(load_settings())

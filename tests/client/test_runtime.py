@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,10 +106,10 @@ def test_versions_that_cannot_work_are_a_table(short: Path) -> None:
 
 
 def test_versions_that_may_matter_are_noted(short: Path) -> None:
-    with reached(GatewayStandIn(Worker(), versions=theirs(cloudpickle="3.0.1")), short) as runtime:
-        assert runtime.version_notice is None or "cloudpickle" in runtime.version_notice
-    with reached(GatewayStandIn(Worker(), versions=theirs(numpy="1.0.0")), short) as runtime:
-        assert runtime.version_notice is not None and "1.0.0" in runtime.version_notice
+    with reached(GatewayStandIn(Worker(), versions=theirs(cloudpickle="3.999.0")), short) as runtime:
+        assert runtime.version_notice is not None and "3.999.0" in runtime.version_notice
+    with reached(GatewayStandIn(Worker()), short) as runtime:
+        assert runtime.version_notice is None
 
 
 def test_a_gateway_that_moved_is_found_again(short: Path) -> None:
@@ -158,3 +159,15 @@ def test_a_long_runtime_path_is_not_used(short: Path, monkeypatch: pytest.Monkey
     directory = statedir.runtime_dir(short / "state")
     assert directory.parent == Path("/tmp") and str(os.getuid()) in directory.name
     directory.rmdir()
+
+
+def test_a_gateway_that_is_just_dying_is_not_waited_on(short: Path) -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    announce(short)
+    record = json.loads((short / "gateway.json").read_text())
+    mark = {"pid": process.pid, "start_ticks": statedir.start_ticks(process.pid)}
+    (short / "gateway.json").write_text(json.dumps({**record, **mark}))
+    threading.Timer(0.1, process.kill).start()
+    with pytest.raises(RuntimeUnavailable, match="no runtime runs on"):  # and not: cannot be reached
+        connect(Settings(home=short), start=False)
+    process.wait()

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from kernel_proxy.errors import DiskFull, NotFound
+from kernel_proxy.parcels import Parcel
+from kernel_proxy.runs import RunStream
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire import versions
 from remote_runtime.wire.bundle import Bundle
 from tests.client.roads import joined, texts
 from tests.client.standin import Worker
@@ -73,6 +76,7 @@ def test_two_streams_of_one_run_both_see_everything(short: Path) -> None:
         assert next(other) == first
         worker.hold.set()
         assert texts([first, *run]) == texts([first, *other]) == LINES
+    assert [m.HasField("follow") for m in worker.received].count(True) == 1
 
 
 def test_an_event_that_skips_numbers_is_asked_for(short: Path) -> None:
@@ -106,3 +110,43 @@ def test_names_alive_follow_each_end(short: Path) -> None:
         assert session.alive == {"x"}
         list(session.run(pb.Run(source=SOURCE)))
         assert session.alive == {"x", "y"}
+
+
+def test_what_the_worker_could_not_read_is_sent_again(short: Path) -> None:
+    worker = ready(before=[pb.FromWorker(failure=pb.Failure(code="protocol", message="a frame is cut"))])
+    with joined(worker, short) as session:
+        assert texts(session.run(pb.Run(source=SOURCE))) == LINES
+    assert worker.streams == 2
+
+
+def test_a_worker_that_never_understands_is_given_up(short: Path) -> None:
+    damaged = pb.FromWorker(failure=pb.Failure(code="protocol", message="a frame is cut"))
+    with joined(ready(before=[damaged] * 9), short) as session:
+        events = list(session.run(pb.Run(source=SOURCE)))
+    assert [(e.end.status, e.end.problem.code) for e in events] == [("died", "protocol")]
+
+
+def test_a_new_user_process_is_told_and_nothing_is_asked_twice(short: Path) -> None:
+    welcome = pb.FromWorker(welcome=pb.Welcome(versions=versions.here(), incarnation=7))
+    worker = ready(before=[welcome])
+    with joined(worker, short) as session:
+        assert texts(session.run(pb.Run(source=SOURCE))) == LINES
+        assert session.incarnation == 7
+    assert [m.WhichOneof("body") for m in worker.received if not m.HasField("ack")] == ["hello", "run"]
+
+
+def test_a_cut_stands_for_what_a_log_no_longer_has(short: Path) -> None:
+    worker = ready()
+    with joined(worker, short) as session:
+        run_id = "r1"
+        cut = pb.Event(run_id=run_id, seq=40, cut=pb.Cut(dropped_bytes=9))
+        worker.logs[run_id] = [cut, pb.Event(run_id=run_id, seq=41, at=1.0, end=pb.End(status="ok"))]
+        assert [event.seq for event in session.follow(run_id)] == [40, 41]
+
+
+def test_an_ended_run_takes_no_second_end() -> None:
+    run = RunStream("r", Parcel(pb.ToWorker()), lambda message: None)
+    run.feed(pb.Event(seq=1, end=pb.End(status="ok")), None)
+    run.finish(pb.End(status="died"), at=2.0)
+    run.refuse(NotFound("late"))
+    assert [event.end.status for event in run] == ["ok"]

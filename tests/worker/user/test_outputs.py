@@ -110,6 +110,7 @@ def test_what_is_printed_within_a_print_comes_after_it():
         outputs = tail.outputs = Outputs(ours, tail, Interrupts(loop))
         outputs.put(False, "outer")
         assert tail.read() == b"outerinner"
+        outputs.settle()
         os.close(fd)
         loop.close()
 
