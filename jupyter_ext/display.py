@@ -77,6 +77,7 @@ class Screen:
         self._beside = beside
         self._wants_result = wants_result
         self.result: Rendered | None = None
+        self._was_stderr = False
         self._shows: Mapping[str, Callable[[Any], None]] = {
             "stream": self._stream,
             "display": self._display,
@@ -93,9 +94,12 @@ class Screen:
             self._shows[kind](getattr(event, kind))
 
     def _stream(self, stream: pb.Stream) -> None:
-        other, file = (sys.stdout, sys.stderr) if stream.stderr else (sys.stderr, sys.stdout)
         self._beside.on_output()
-        other.flush()
+        if stream.stderr is not self._was_stderr:
+            # Both are buffered apart here; what came first must be out before the other begins.
+            (sys.stderr if self._was_stderr else sys.stdout).flush()
+            self._was_stderr = stream.stderr
+        file = sys.stderr if stream.stderr else sys.stdout
         file.write(stream.text)
         file.flush()
 

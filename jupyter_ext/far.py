@@ -93,10 +93,10 @@ class Far:
         self._dropped.append((key, token))
 
     def _fetch(self, name: str, key: str, token: str, timeout_s: float | None) -> Any:
-        if key != self.key or self.session.lost is not None:
-            raise lost_handle(name)
         if self._is_closed:
             raise SessionLost(f"`{name}` was held by a connection that is closed", f"`%gpu get {name}` copies it here")
+        if key != self.key or self.session.lost is not None:
+            raise lost_handle(name)
         return self._rebuilt(token=token, timeout_s=timeout_s)
 
     def _rebuilt(self, **which: Any) -> Any:

@@ -160,6 +160,10 @@ class Job:
         name = f" {self.name}" if self.name else ""
         return f"<gpu job{name} {self.run_id}: {self.status}>"
 
+    def _repr_html_(self) -> str:
+        ways = "<code>.result()</code> waits and binds its names, <code>.attach()</code> shows its outputs here"
+        return f"<div><b>{escape(repr(self))}</b><br>{ways}, <code>.cancel()</code> stops it</div>"
+
     def _read(self) -> None:
         try:
             for event in self._stream:

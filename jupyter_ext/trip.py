@@ -98,8 +98,13 @@ def show(trip: Trip, stream: RunStream) -> display.Rendered | None:
         WarmcellError: The run was refused.
     """
     screen = Screen(trip.connection.shell, trip.status, trip.in_cell)
-    for event in stream:
-        screen.show(event)
+    try:
+        for event in stream:
+            screen.show(event)
+    except Exception:
+        # An output that cannot be shown (a closed stdout) ends the cell here, so the run shall not go on unseen.
+        trip.interrupt(kill=False)
+        raise
     return screen.result
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 from remote_runtime.engines.base import Device, Engine
 from remote_runtime.gateway.config import Config
-from remote_runtime.gateway.countdown import Act, act, announcement, kept, losses
+from remote_runtime.gateway.countdown import Act, act, announcement, kept, length_s, losses
 from remote_runtime.gateway.sessions import Session, Sessions
 from remote_runtime.pool.queue import Queue, Wait
 
@@ -109,7 +109,7 @@ class Care:
             self.spawn(self._sessions.release(session, "lease", f"it was released because {why}"))
 
     def _start(self, session: Session, why: str, now: float) -> None:
-        countdown_s = self._config.release_countdown_s
+        countdown_s = length_s(self._config.release_countdown_s, session.info)
         session.counted_from, session.release_at = now, now + countdown_s
         text = announcement(session.record.name, countdown_s, why, losses(session.info))
         self.spawn(self._sessions.notice(session, text, countdown_s))

@@ -52,7 +52,7 @@ class Config:
     tls_key: str = field(default="", repr=False)
     idle_exit_s: float = 900.0
     min_warm: int = 1
-    max_workers: int = 8
+    max_workers: int = 32
     imports: tuple[str, ...] = ("numpy", "pandas", "torch")
     ready_fd: int | None = None
     release_countdown_s: float = 60.0
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tls-key", default="", metavar="FILE", help="PEM private key")
     add("--idle-exit-s", type=_seconds, default=900.0, help="end after so long with nothing held; 0: never")
     add("--min-warm", type=_whole, default=1, help="workers kept ready")
-    add("--max-workers", type=_whole, default=8, help="most sessions at once")
+    add("--max-workers", type=_whole, default=32, help="most sessions at once")
     add("--imports", default="numpy,pandas,torch", help="modules a warm worker has imported")
     add("--ready-fd", type=_whole, default=None, help="gets one line of JSON when ready")
     add("--release-countdown-s", type=_seconds, default=60.0, help="notice before an idle session is released")

@@ -11,6 +11,9 @@ from remote_runtime.wire import messages_pb2 as pb
 
 _NAMES_SHOWN = 8
 
+UNATTENDED_S = 5.0
+"""Countdown of a session that no kernel is attached to: nobody is there to read it."""
+
 
 class Act(str, Enum):
     """What to do with a session at one look."""
@@ -35,6 +38,12 @@ def act(counting: bool, wanted: bool, running: bool, due: bool) -> Act:
     if not counting:
         return Act.START
     return Act.RELEASE if due else Act.NOTHING
+
+
+def length_s(configured_s: float, info: pb.SessionInfo | None) -> float:
+    """Return how long a countdown lasts."""
+    unattended = info is not None and info.attached_count == 0
+    return min(configured_s, UNATTENDED_S) if unattended else configured_s
 
 
 def announcement(session: str, countdown_s: float, why: str, lost: str) -> str:

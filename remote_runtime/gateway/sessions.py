@@ -177,7 +177,9 @@ class Sessions:
         reply = await self._keepers.call(session.keeper, "Claim", self._claim_request(record), CLAIM_S)
         if not reply.claimed:
             await self._refused(session, reply.reason)
-        session.info = pb.SessionInfo(session_id=record.session_id, state="idle", pid=reply.pid, incarnation=1)
+        session.info = pb.SessionInfo(
+            session_id=record.session_id, state="idle", pid=reply.pid, incarnation=1, attached_count=1
+        )  # whoever asked is about to attach
         session.info_at = self._clock()
         if slot.state is not State.LEASED:
             raise Failed("unavailable", "the worker ended while it was claimed", "run the cell again")

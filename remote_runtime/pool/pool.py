@@ -36,7 +36,7 @@ class PoolSettings:
     """
 
     min_warm: int = 1
-    max_workers: int = 8
+    max_workers: int = 32
     refill_delay_s: float = 0.05
     retry_s: float = 0.5
     stop_grace_s: float = 2.0

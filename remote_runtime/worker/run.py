@@ -75,6 +75,6 @@ class Run:
 
 
 def _label(source: str) -> str:
-    """Return the first line that says something; line 1 stands for the magic's own."""
-    lines = (line.strip() for line in source.splitlines())
-    return next((line for line in lines if line), "")[:LABEL_CHARACTERS]
+    """Return the first line that says something; a comment on line 1 stands for the magic's own."""
+    lines = [line.strip() for line in source.splitlines() if line.strip()]
+    return next((line for line in lines if not line.startswith("#")), lines[0] if lines else "")[:LABEL_CHARACTERS]

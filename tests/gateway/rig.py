@@ -28,7 +28,7 @@ SECOND = Device("GPU-2", "NVIDIA A100-SXM4-40GB", 40 << 30, index=1)
 class Keeper:
     """What one worker's keeper would know."""
 
-    info: pb.SessionInfo = field(default_factory=pb.SessionInfo)
+    info: pb.SessionInfo = field(default_factory=lambda: pb.SessionInfo(attached_count=1))
     notices: list[pb.NoticeRequest] = field(default_factory=list)
     claim: pb.ClaimRequest | None = None
     idle_since: float = 0.0

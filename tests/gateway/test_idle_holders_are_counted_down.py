@@ -33,6 +33,19 @@ def test_an_idle_holder_is_counted_down_and_both_are_told(play: Play) -> None:
     play(body)
 
 
+def test_a_session_that_nobody_is_attached_to_goes_sooner(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        holder = await rig.open("A100", "first")
+        rig.keeper(holder).info.attached_count = 0
+        await rig.look(6)
+        waiter = await rig.open("A100", "second")
+        assert waiter.waiting.release_in_s == 5
+        await rig.look(6)
+        assert waiter.granted
+
+    play(body)
+
+
 @pytest.mark.parametrize("still_running", [True, False], ids=["running", "already over"])
 def test_a_run_during_the_countdown_keeps_the_session(play: Play, still_running: bool) -> None:
     async def body(rig: Rig) -> None:

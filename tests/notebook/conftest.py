@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from jupyter_client.manager import start_new_kernel
 
+from kernel_proxy.errors import RuntimeUnavailable
+from kernel_proxy.runtime import connect
+from kernel_proxy.settings import load_settings
 from tests.kernels import LiveKernel, Shown, environment, stop_runtime
 
 RUN_MIME = "application/vnd.warmcell.run+json"
@@ -28,6 +31,19 @@ def kernel_in(home: Path, **more: str) -> Iterator[LiveKernel]:
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+        release(home, manager.connection_file)
+
+
+def release(home: Path, connection_file: str = "") -> None:
+    """Release the sessions of a kernel that is gone, or all; a runtime has room for a few at once."""
+    try:
+        runtime = connect(load_settings({"home": str(home)}, environment={}), start=False)
+    except RuntimeUnavailable:
+        return
+    for session in runtime.describe().sessions:
+        if not connection_file or session.notebook == Path(connection_file).stem:
+            runtime.release(session.session_id, force=True)
+    runtime.close()
 
 
 @pytest.fixture(scope="session")

@@ -140,3 +140,15 @@ def test_a_killed_worker_is_said_and_the_next_cell_works(kernel: LiveKernel) -> 
     assert (shown.text(), shown.error["ename"]) == ("before\n", "WorkerDied")
     assert "SIGKILL" in shown.error["evalue"]
     assert kernel.run("%%gpu\n1 + 1").result == "2"
+
+
+def test_a_stdout_that_cannot_be_written_ends_the_cell_and_its_run(kernel: LiveKernel) -> None:
+    kernel.run("import io, sys; real, closed = sys.stdout, io.StringIO(); closed.close()")
+    body = "import time\\nprint(1, flush=True)\\nwhile True: time.sleep(0.01)"
+    shown = kernel.run(f"sys.stdout = closed\ntry: get_ipython().run_cell_magic('gpu', '-q', '{body}')\nfinally: sys.stdout = real")
+    assert shown.error["ename"] == "ValueError"
+    assert kernel.run("%%gpu\n1 + 1").result == "2"
+
+
+def test_input_does_not_hang(kernel: LiveKernel) -> None:
+    assert kernel.run("%%gpu\ninput('name? ')").status == "error"

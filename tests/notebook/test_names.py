@@ -125,6 +125,34 @@ def test_a_value_that_cannot_be_rebuilt_here_does_not_take_the_others_along(kern
     assert any("thing" in notice and "%gpu get thing" in notice for notice in notices(shown))
 
 
+def test_an_exception_whose_class_is_not_here_keeps_its_name(kernel: LiveKernel) -> None:
+    kernel.run(code("""
+        %%gpu
+        import sys, types
+        sys.modules['trouble_there'] = module = types.ModuleType('trouble_there')
+        exec('class Trouble(Exception): pass', module.__dict__)
+        """))  # fmt: skip
+    shown = kernel.run("%%gpu\npartial = 1\nimport trouble_there\nraise trouble_there.Trouble('far away')")
+    assert (shown.error["ename"], shown.error["evalue"]) == ("Trouble", "far away")
+    assert "line 4" in shown.traceback
+    assert value(kernel, "partial") == 1
+
+
+def test_a_handle_that_is_gone_here_frees_the_value_there(kernel: LiveKernel) -> None:
+    kernel.run("%%gpu --keep big\nimport weakref\nclass Big: pass\nbig = Big(); ref = weakref.WeakSet([big])")
+    kernel.run("%%gpu --keep ref\ndel big")
+    assert value(kernel, "'big' in globals()") is False
+    kernel.run("import gc; gc.collect()")
+    assert kernel.run("%%gpu\nlen(ref)").result == "0"
+
+
+def test_reloading_the_extension_keeps_handles_of_a_session_that_lives_on(kernel: LiveKernel) -> None:
+    kernel.run("%%gpu --keep lasting\nlasting = [4]")
+    kernel.run("%reload_ext warmcell")
+    assert kernel.run("lasting.get()").error["ename"] == "SessionLost"
+    assert kernel.run("%%gpu\nlasting[0]").result == "4"
+
+
 def test_a_value_stays_what_it_was_when_the_cell_may_bind_it_and_does_not(kernel: LiveKernel) -> None:
     kernel.run("%%gpu\nmaybe = 'old there'")
     kernel.run("maybe = 'new here'")

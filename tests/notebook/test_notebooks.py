@@ -11,6 +11,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from tests.kernels import environment
+from tests.notebook.conftest import release
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
@@ -23,6 +24,8 @@ def executed(name: str, home: Path) -> NotebookNode:
         client.execute(env=environment(home))
     except CellExecutionError as error:
         notebook.metadata["stopped"] = error.ename
+    finally:
+        release(home)
     return notebook
 
 
