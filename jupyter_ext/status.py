@@ -1,13 +1,15 @@
 """One line of ours per cell: the status while the run lasts, and the receipt when it has ended.
 
 Both share one display: the status appears after half a second, changes at most twice a second, and becomes the
-receipt. A quick cell shows the receipt alone. A ticker thread publishes, because the kernel's own thread waits for
-events; what it says is set from the road.
+receipt. A quick cell shows the receipt alone. One ticker thread publishes for all cells, because the kernel's own
+thread waits for events; what it says is set from the road. It outlives the cells: starting a thread for each would
+cost every quick cell half a millisecond.
 """
 
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 import time
 import uuid
@@ -22,6 +24,8 @@ from remote_runtime.wire import messages_pb2 as pb
 
 FIRST_SHOWN_S = 0.5
 UPDATE_S = 0.5
+LOOK_S = 0.1
+PARKED_AFTER_S = 5.0
 EMPTY: Mapping[str, Any] = {"text/plain": "", "text/html": ""}
 
 
@@ -45,16 +49,13 @@ class StatusLine:
         self._where = self._reading = ""
         self._display_id = ""
         self._waits_for_output = False
+        self._next_s = self._started_s + FIRST_SHOWN_S
         self._lock = threading.Lock()
         self._done = threading.Event()
 
     def __enter__(self) -> StatusLine:
         if self._enabled:
-            # The copied context carries the parent header, so that the line lands in this cell.
-            context = contextvars.copy_context()
-            threading.Thread(
-                target=context.run, args=(self._tick,), name="warmcell-status", daemon=True
-            ).start()
+            _ticker.watch(self)
         return self
 
     def __exit__(
@@ -107,19 +108,66 @@ class StatusLine:
         phase = f"{self._phase} {duration_text(self._clock() - self._phase_s)}"
         return "◐ " + " · ".join(part for part in (self._where, phase, self._reading) if part)
 
-    def _tick(self) -> None:
-        pause_s = FIRST_SHOWN_S
-        while not self._done.wait(pause_s):
-            pause_s = UPDATE_S
-            with self._lock:
-                if not self._done.is_set() and (self._display_id or not self._waits_for_output):
-                    self._show_now()
+    @property
+    def over(self) -> bool:
+        """Whether the line has ended."""
+        return self._done.is_set()
+
+    def look(self) -> None:
+        """Show the line anew, if it is time. Called by the ticker."""
+        with self._lock:
+            now_s = self._clock()
+            if self.over or now_s < self._next_s or (self._waits_for_output and not self._display_id):
+                return
+            self._next_s = now_s + UPDATE_S
+            self._show_now()
 
     def _show_now(self) -> None:
         is_first, self._display_id = not self._display_id, self._display_id or uuid.uuid4().hex
         display.publish(
             self._shell, display.line_mime(self.text()), None, self._display_id, update=not is_first
         )
+
+
+class _Ticker:
+    """The thread that looks at every line that lasts."""
+
+    def __init__(self) -> None:
+        self._lines: dict[StatusLine, contextvars.Context] = {}
+        self._wanted = threading.Event()
+        self._pid = 0
+
+    def watch(self, line: StatusLine) -> None:
+        """Look at a line until it is over."""
+        # The copied context carries the parent header, so that the line lands in its own cell.
+        self._lines[line] = contextvars.copy_context()
+        if self._pid != os.getpid():  # also after a fork, which takes no thread along
+            self._pid = os.getpid()
+            threading.Thread(target=self._tick, name="warmcell-status", daemon=True).start()
+        if not self._wanted.is_set():
+            self._wanted.set()
+
+    def _tick(self) -> None:
+        quiet_s = 0.0
+        while True:
+            if quiet_s > PARKED_AFTER_S:
+                self._wanted.clear()
+                if not self._lines:  # one that came before the clear is seen here, one after it sets the event again
+                    self._wanted.wait()
+                quiet_s = 0.0
+            time.sleep(LOOK_S)
+            quiet_s = 0.0 if self._look() else quiet_s + LOOK_S
+
+    def _look(self) -> bool:
+        for line, context in list(self._lines.items()):
+            if line.over:
+                del self._lines[line]
+            else:
+                context.run(line.look)
+        return bool(self._lines)
+
+
+_ticker = _Ticker()
 
 
 def duration_text(seconds: float) -> str:
