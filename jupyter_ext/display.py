@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Protocol
@@ -150,7 +151,29 @@ def publish(
 ) -> None:
     """Publish display data, under a display id when it shall be updated later."""
     transient = {"display_id": display_id} if display_id else {}
-    shell.display_pub.publish(dict(data), dict(metadata or {}), transient=transient, update=update)
+    with _unflushed(shell.display_pub):
+        shell.display_pub.publish(dict(data), dict(metadata or {}), transient=transient, update=update)
+
+
+@contextmanager
+def _unflushed(publisher: Any) -> Iterator[None]:
+    """Spare a line of ours the two waits for ipykernel's sending thread: a cell's own text is flushed as it comes.
+
+    They cost 0.6 ms, which every quick cell would pay for its receipt. Where ipykernel flushes by another name,
+    nothing is spared and nothing breaks.
+    """
+    spared = "_flush_streams" in dir(type(publisher))
+    if spared:
+        publisher._flush_streams = _flush_nothing
+    try:
+        yield
+    finally:
+        if spared:
+            del publisher._flush_streams
+
+
+def _flush_nothing() -> None:
+    pass
 
 
 def is_captured(shell: InteractiveShell) -> bool:

@@ -34,20 +34,30 @@ class Far:
         self._dropped: deque[tuple[str, str]] = deque()
 
     @property
+    def memory(self) -> int:
+        """Number of the session's present memory."""
+        return max(self._memory, self.session.incarnation)
+
+    @property
     def key(self) -> str:
         """Names the session's present memory; handles of another key are lost."""
-        return f"{self.session.session_id}/{max(self._memory, self.session.incarnation)}"
+        return f"{self.session.session_id}/{self.memory}"
 
     @property
     def where(self) -> str:
         """The devices, as text."""
         return devices_text(self.session.devices)
 
-    def note_end(self, end: pb.End) -> None:
-        """Notice that the memory was lost with a run whose process was killed or died."""
+    def note_end(self, end: pb.End, memory: int) -> None:
+        """Notice that a run lost the memory it ran in.
+
+        Args:
+            end: The run's end.
+            memory: Number of the memory when the run was sent.
+        """
         if end.problem.code and not end.alive:
-            # The worker counts its memories too and tells the number when it is attached to; here it is the same one.
-            self._memory = max(self._memory, self.session.incarnation) + 1
+            # The worker tells the new number just after the end; the next cell may come before it.
+            self._memory = max(self._memory, memory + 1)
 
     def handle(self, held: pb.Held) -> Handle:
         """Make the handle of a value that stays remote."""

@@ -118,6 +118,7 @@ def board(connection: Connection, cell: Cell, plan: CellPlan, status: StatusLine
         _wishes(cell, plan),
         cell.in_cell,
         has_receipt=connection.traits.receipt and cell.in_cell and not cell.request.quiet,
+        memory=far.memory,
         started_s=started_s,
     )
 

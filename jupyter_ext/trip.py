@@ -35,6 +35,7 @@ class Trip:
         wishes: How the notebook wants its names.
         in_cell: Whether its outputs are a cell's; an expression returns its value instead.
         has_receipt: Whether a receipt is shown.
+        memory: Number of the session's memory when the run was sent; None for one that was sent elsewhere.
         started_s: When the cell started, on `time.perf_counter`.
     """
 
@@ -45,6 +46,7 @@ class Trip:
     wishes: Wishes = field(default_factory=Wishes)
     in_cell: bool = True
     has_receipt: bool = True
+    memory: int | None = None
     started_s: float = field(default_factory=time.perf_counter)
 
     def interrupt(self, kill: bool) -> None:
@@ -117,7 +119,8 @@ def arrive(trip: Trip, stream: RunStream, shown: display.Rendered | None = None)
         shown: What stands for its result until the value is there.
     """
     began_s, end = time.perf_counter(), end_of(stream)
-    trip.far.note_end(end)
+    if trip.memory is not None:
+        trip.far.note_end(end, trip.memory)
     namespace = trip.connection.namespace
     results = binding.read(end, stream.bundle, namespace, trip.far, trip.wishes)
     binding.bind(results, namespace)

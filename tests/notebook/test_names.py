@@ -140,8 +140,8 @@ def test_an_exception_whose_class_is_not_here_keeps_its_name(kernel: LiveKernel)
 
 def test_a_handle_that_is_gone_here_frees_the_value_there(kernel: LiveKernel) -> None:
     kernel.run("%%gpu --keep big\nimport weakref\nclass Big: pass\nbig = Big(); ref = weakref.WeakSet([big])")
-    kernel.run("%%gpu --keep ref\ndel big")
-    assert value(kernel, "'big' in globals()") is False
+    kernel.run("%%gpu --keep ref\nbig = None")
+    assert value(kernel, "big") is None
     kernel.run("import gc; gc.collect()")
     assert kernel.run("%%gpu\nlen(ref)").result == "0"
 
@@ -158,6 +158,13 @@ def test_a_value_stays_what_it_was_when_the_cell_may_bind_it_and_does_not(kernel
     kernel.run("maybe = 'new here'")
     kernel.run("%%gpu\nif False: maybe = 'never'")
     assert value(kernel, "maybe") == "new here"
+
+
+def test_a_name_bound_to_what_it_was_there_all_along_is_bound_here_too(kernel: LiveKernel) -> None:
+    kernel.run("%%gpu\nsame = 5")
+    kernel.run("same = 'changed here'")
+    kernel.run("%%gpu\nsame = 5")
+    assert value(kernel, "same") == 5
 
 
 def test_the_expression_form_returns_and_never_expands(kernel: LiveKernel) -> None:
