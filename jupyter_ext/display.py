@@ -78,7 +78,6 @@ class Screen:
         self._beside = beside
         self._wants_result = wants_result
         self.result: Rendered | None = None
-        self._was_stderr = False
         self._shows: Mapping[str, Callable[[Any], None]] = {
             "stream": self._stream,
             "display": self._display,
@@ -96,10 +95,6 @@ class Screen:
 
     def _stream(self, stream: pb.Stream) -> None:
         self._beside.on_output()
-        if stream.stderr is not self._was_stderr:
-            # Both are buffered apart here; what came first must be out before the other begins.
-            (sys.stderr if self._was_stderr else sys.stdout).flush()
-            self._was_stderr = stream.stderr
         file = sys.stderr if stream.stderr else sys.stdout
         file.write(stream.text)
         file.flush()

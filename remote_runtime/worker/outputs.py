@@ -170,7 +170,7 @@ class Outputs:
         if not tail.length:
             self._flush_soon()
         tail.append(data)
-        if monotonic() - self._flushed_at > LINE_S and b"\n" in data:
+        if b"\n" in data and monotonic() - self._flushed_at > LINE_S:
             self._flush()
 
     def _flush(self) -> None:

@@ -88,7 +88,7 @@ def test_use_sets_the_default_and_a_session_can_be_shared_by_name(kernel: LiveKe
 def test_stop_ends_the_session_and_says_what_is_lost(kernel: LiveKernel) -> None:
     kernel.run("%%gpu --keep gone_soon\ngone_soon = 1; small = 2")
     shown = kernel.run("%gpu stop")
-    assert "stopped session" in shown.result
+    assert "stopped session" in shown.result and "gone_soon" in shown.result and "small" in shown.result
     assert kernel.run("gone_soon.get()").error["ename"] == "SessionLost"
     assert kernel.run("%%gpu\n'small' in globals(), 1 + 1").result == "(False, 2)"
 

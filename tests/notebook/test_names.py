@@ -139,10 +139,9 @@ def test_an_exception_whose_class_is_not_here_keeps_its_name(kernel: LiveKernel)
 
 
 def test_a_handle_that_is_gone_here_frees_the_value_there(kernel: LiveKernel) -> None:
-    kernel.run("%%gpu --keep big\nimport weakref\nclass Big: pass\nbig = Big(); ref = weakref.WeakSet([big])")
-    kernel.run("%%gpu --keep ref\nbig = None")
+    kernel.run("%%gpu --keep big,ref\nimport weakref\nclass Big: pass\nbig = Big(); ref = weakref.WeakSet([big])")
+    kernel.run("%%gpu\nbig = None")
     assert value(kernel, "big") is None
-    kernel.run("import gc; gc.collect()")
     assert kernel.run("%%gpu\nlen(ref)").result == "0"
 
 

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from remote_runtime.wire import frames
+from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.outputs import Outputs, Tail
 from tests.worker.user.harness import PATIENCE_S, TAIL_BYTES
@@ -102,17 +104,17 @@ class Interrupting(Tail):
 
 def test_what_is_printed_within_a_print_comes_after_it():
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        fd = os.memfd_create("tail")
-        os.ftruncate(fd, TAIL_BYTES)
-        tail = Interrupting(fd)
-        loop = asyncio.new_event_loop()
-        outputs = tail.outputs = Outputs(ours, tail, Interrupts(loop))
-        outputs.put(False, "outer")
-        assert tail.read() == b"outerinner"
-        outputs.settle()
-        os.close(fd)
-        loop.close()
+    tail, loop = os.memfd_create("tail"), asyncio.new_event_loop()
+    os.ftruncate(tail, TAIL_BYTES)
+    shared = Interrupting(tail)
+    shared.outputs = Outputs(ours, shared, Interrupts(loop))
+    shared.outputs.put(False, "outer")
+    shared.outputs.flush()
+    frame = next(frames.Splitter().feed(theirs.recv(1000)))
+    assert frames.parse(pb.FromWorker, frame).event.stream.text == "outerinner"
+    for thing in (ours, theirs, loop):
+        thing.close()
+    os.close(tail)
 
 
 def test_text_without_an_end_of_line_comes_while_the_cell_goes_on(user):
