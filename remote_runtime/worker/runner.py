@@ -33,6 +33,9 @@ from remote_runtime.worker.upload import Upload
 
 log = logging.getLogger(__name__)
 
+STARTED_S = 0.002
+"""A run's first event waits so long for company: a quick run then costs its client one message, not two."""
+
 
 @dataclass
 class _Ending:
@@ -301,7 +304,10 @@ class Runner:
     def _record(self, run: Run, event: pb.Event, pieces: Sequence[bytes] = ()) -> None:
         if run.log.append(event, time.time(), pieces):
             for follower in run.followers:
-                follower.wake()
+                if event.HasField("started"):
+                    self._loop.call_later(STARTED_S, follower.wake)
+                else:
+                    follower.wake()
 
     def _end(self, child: Child, ending: _Ending) -> None:
         """End a run as its user process says."""
