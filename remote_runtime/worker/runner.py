@@ -33,9 +33,6 @@ from remote_runtime.worker.upload import Upload
 
 log = logging.getLogger(__name__)
 
-STARTED_S = 0.002
-"""A run's first event waits so long for company: a quick run then costs its client one message, not two."""
-
 
 @dataclass
 class _Ending:
@@ -305,7 +302,7 @@ class Runner:
         if run.log.append(event, time.time(), pieces):
             for follower in run.followers:
                 if event.HasField("started"):
-                    self._loop.call_later(STARTED_S, follower.wake)
+                    self._loop.call_later(self._tuning.started_s, follower.wake)
                 else:
                     follower.wake()
 
