@@ -11,10 +11,14 @@ a frame, and one within the loop would stop the loop; both are kept out here.
 
 from __future__ import annotations
 
+import _weakrefset
 import asyncio
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
+
+from IPython.core.events import EventManager
 
 
 class Interrupts:
@@ -89,6 +93,8 @@ class Interrupts:
             return
         if self._held or self._task is None or (frame is not None and frame.f_code in _LEAVING):
             self._pending = True
+        elif _is_swallowed(frame):
+            threading.Timer(AGAIN_S, os.kill, (os.getpid(), number)).start()
         else:
             self._press()
 
@@ -99,6 +105,19 @@ class Interrupts:
             self._loop.call_soon_threadsafe(self._task.cancel)
         if self.sync or running is not None:
             raise KeyboardInterrupt
+
+
+AGAIN_S = 0.02
+"""A press that would be swallowed where it came comes again after so long."""
+
+
+def _is_swallowed(frame: FrameType | None) -> bool:
+    """Tell whether an exception raised here ends as a printed line: in a callback of IPython's, or of a weak set."""
+    while frame is not None:
+        if frame.f_code is EventManager.trigger.__code__ or frame.f_code.co_filename == _weakrefset.__file__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Armed:

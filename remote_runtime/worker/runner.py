@@ -301,10 +301,8 @@ class Runner:
     def _record(self, run: Run, event: pb.Event, pieces: Sequence[bytes] = ()) -> None:
         if run.log.append(event, time.time(), pieces):
             for follower in run.followers:
-                if event.HasField("started"):
-                    self._loop.call_later(self._tuning.started_s, follower.wake)
-                else:
-                    follower.wake()
+                wait_s = self._tuning.started_s if event.HasField("started") else 0
+                self._loop.call_later(wait_s, follower.wake) if wait_s else follower.wake()
 
     def _end(self, child: Child, ending: _Ending) -> None:
         """End a run as its user process says."""
