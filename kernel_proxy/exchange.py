@@ -69,11 +69,6 @@ class Exchange:
         """Return the streams of a run that has not ended."""
         return list(self._runs.get(run_id, ()))
 
-    @property
-    def live_ids(self) -> list[str]:
-        """The runs that have not ended."""
-        return list(self._runs)
-
     def take(self, whole: Reply) -> Iterable[Parcel]:
         """Pass a message on to whoever waits for it.
 

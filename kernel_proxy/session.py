@@ -83,11 +83,6 @@ class Session:
         """The worker's versions."""
         return self._attachment.welcome.versions
 
-    @property
-    def live_runs(self) -> list[str]:
-        """Ids of the runs this kernel started or follows that have not ended."""
-        return self._exchange.live_ids
-
     def attach(self) -> None:
         """Connect to the worker.
 

@@ -91,10 +91,9 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def live_kernel(home: Path, **more: str) -> Iterator[LiveKernel]:
-    """Start a kernel with the extension loaded; shut kernel and runtime down afterwards."""
-    env = environment(home, **more)
-    manager, client = start_new_kernel(kernel_name="python3", env=env)
+def kernel_of(home: Path, **more: str) -> Iterator[LiveKernel]:
+    """Start a kernel with the extension loaded, whose runtime lives in `home` and stays when the kernel ends."""
+    manager, client = start_new_kernel(kernel_name="python3", env=environment(home, **more))
     kernel = LiveKernel(manager, client)
     try:
         kernel.run("%load_ext warmcell")
@@ -102,6 +101,15 @@ def live_kernel(home: Path, **more: str) -> Iterator[LiveKernel]:
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+@contextmanager
+def live_kernel(home: Path, **more: str) -> Iterator[LiveKernel]:
+    """Start a kernel with the extension loaded; shut kernel and runtime down afterwards."""
+    try:
+        with kernel_of(home, **more) as kernel:
+            yield kernel
+    finally:
         stop_runtime(home)
 
 

@@ -46,6 +46,11 @@ class Run:
         self.status = ""
         self.started_at, self.ended_at = at, 0.0
 
+    def wake_followers(self) -> None:
+        """Let every follower look for what is new."""
+        for follower in self.followers:
+            follower.wake()
+
     @property
     def arrived(self) -> bool:
         """Whether all its values have come."""

@@ -299,10 +299,12 @@ class Runner:
     # ---- ends ---------------------------------------------------------------------------------------------
 
     def _record(self, run: Run, event: pb.Event, pieces: Sequence[bytes] = ()) -> None:
-        if run.log.append(event, time.time(), pieces):
-            for follower in run.followers:
-                wait_s = self._tuning.started_s if event.HasField("started") else 0
-                self._loop.call_later(wait_s, follower.wake) if wait_s else follower.wake()
+        if not run.log.append(event, time.time(), pieces):
+            return
+        if event.HasField("started"):
+            self._loop.call_later(self._tuning.started_s, run.wake_followers)
+        else:
+            run.wake_followers()
 
     def _end(self, child: Child, ending: _Ending) -> None:
         """End a run as its user process says."""
@@ -319,8 +321,7 @@ class Runner:
 
     def _bury(self, run: Run, death: Death, lost: Sequence[str]) -> None:
         forced = run.state is RunState.KILLING and death.why in endings.STATUS
-        end = endings.killed(run.stop, death, lost) if run.stop and forced else endings.died(death, lost)
-        self._close(run, end)
+        self._close(run, endings.killed(run.stop, death, lost) if run.stop and forced else endings.died(death, lost))
 
     def _fail(self, ask: Ask, death: Death) -> None:
         words = f"the user process {death.words} before it had answered"

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jupyter_client.manager import start_new_kernel
 
 from kernel_proxy.errors import RuntimeUnavailable
 from kernel_proxy.runtime import connect
 from kernel_proxy.settings import load_settings
-from tests.kernels import LiveKernel, Shown, environment, stop_runtime
+from tests.kernels import LiveKernel, Shown, kernel_of, stop_runtime
 
 RUN_MIME = "application/vnd.warmcell.run+json"
 OUTPUTS = ("stream", "display_data", "update_display_data", "execute_result", "clear_output", "error")
@@ -22,16 +21,14 @@ OUTPUTS = ("stream", "display_data", "update_display_data", "execute_result", "c
 
 @contextmanager
 def kernel_in(home: Path, **more: str) -> Iterator[LiveKernel]:
-    """Start a kernel whose runtime lives in `home`; the runtime stays when the kernel ends."""
-    manager, client = start_new_kernel(kernel_name="python3", env=environment(home, **more))
-    kernel = LiveKernel(manager, client)
+    """Start a kernel whose runtime lives in `home`; its sessions go with it, the runtime stays."""
+    connection_file = ""
     try:
-        kernel.run("%load_ext warmcell")
-        yield kernel
+        with kernel_of(home, **more) as kernel:
+            connection_file = kernel.manager.connection_file
+            yield kernel
     finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-        release(home, manager.connection_file)
+        release(home, connection_file)
 
 
 def release(home: Path, connection_file: str = "") -> None:
