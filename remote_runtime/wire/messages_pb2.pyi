@@ -296,19 +296,51 @@ class Empty(_message.Message):
     def __init__(self) -> None: ...
 
 class BundleHeader(_message.Message):
-    __slots__ = ("bundle_id", "inline_pickle", "pickle_bytes", "buffer_bytes")
+    __slots__ = ("bundle_id", "inline_pickle", "pickle_bytes", "buffer_bytes", "blocks", "twins", "born", "first_twin")
     BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     INLINE_PICKLE_FIELD_NUMBER: _ClassVar[int]
     PICKLE_BYTES_FIELD_NUMBER: _ClassVar[int]
     BUFFER_BYTES_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    TWINS_FIELD_NUMBER: _ClassVar[int]
+    BORN_FIELD_NUMBER: _ClassVar[int]
+    FIRST_TWIN_FIELD_NUMBER: _ClassVar[int]
     bundle_id: int
     inline_pickle: bytes
     pickle_bytes: int
     buffer_bytes: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, bundle_id: _Optional[int] = ..., inline_pickle: _Optional[bytes] = ..., pickle_bytes: _Optional[int] = ..., buffer_bytes: _Optional[_Iterable[int]] = ...) -> None: ...
+    blocks: _containers.RepeatedCompositeFieldContainer[Block]
+    twins: _containers.RepeatedScalarFieldContainer[int]
+    born: _containers.RepeatedScalarFieldContainer[int]
+    first_twin: int
+    def __init__(self, bundle_id: _Optional[int] = ..., inline_pickle: _Optional[bytes] = ..., pickle_bytes: _Optional[int] = ..., buffer_bytes: _Optional[_Iterable[int]] = ..., blocks: _Optional[_Iterable[_Union[Block, _Mapping]]] = ..., twins: _Optional[_Iterable[int]] = ..., born: _Optional[_Iterable[int]] = ..., first_twin: _Optional[int] = ...) -> None: ...
+
+class Block(_message.Message):
+    __slots__ = ("segment", "offset", "size_bytes")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    segment: int
+    offset: int
+    size_bytes: int
+    def __init__(self, segment: _Optional[int] = ..., offset: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+
+class Segment(_message.Message):
+    __slots__ = ("segment", "size_bytes")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    segment: int
+    size_bytes: int
+    def __init__(self, segment: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+
+class Freed(_message.Message):
+    __slots__ = ("blocks",)
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    blocks: _containers.RepeatedCompositeFieldContainer[Block]
+    def __init__(self, blocks: _Optional[_Iterable[_Union[Block, _Mapping]]] = ...) -> None: ...
 
 class ToWorker(_message.Message):
-    __slots__ = ("request_id", "hello", "run", "interrupt", "ack", "follow", "fetch", "put", "remove", "list_vars", "free", "list_runs", "environment", "drop", "input")
+    __slots__ = ("request_id", "hello", "run", "interrupt", "ack", "follow", "fetch", "put", "remove", "list_vars", "free", "list_runs", "environment", "drop", "input", "segment", "freed", "comm", "files", "sources")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
@@ -324,6 +356,11 @@ class ToWorker(_message.Message):
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     DROP_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    FREED_FIELD_NUMBER: _ClassVar[int]
+    COMM_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     hello: Hello
     run: Run
@@ -339,26 +376,33 @@ class ToWorker(_message.Message):
     environment: Environment
     drop: Drop
     input: Input
-    def __init__(self, request_id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., interrupt: _Optional[_Union[Interrupt, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., follow: _Optional[_Union[Follow, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., put: _Optional[_Union[Put, _Mapping]] = ..., remove: _Optional[_Union[Remove, _Mapping]] = ..., list_vars: _Optional[_Union[ListVars, _Mapping]] = ..., free: _Optional[_Union[Free, _Mapping]] = ..., list_runs: _Optional[_Union[ListRuns, _Mapping]] = ..., environment: _Optional[_Union[Environment, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., input: _Optional[_Union[Input, _Mapping]] = ...) -> None: ...
+    segment: Segment
+    freed: Freed
+    comm: Comm
+    files: FileRequest
+    sources: Sources
+    def __init__(self, request_id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., interrupt: _Optional[_Union[Interrupt, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., follow: _Optional[_Union[Follow, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., put: _Optional[_Union[Put, _Mapping]] = ..., remove: _Optional[_Union[Remove, _Mapping]] = ..., list_vars: _Optional[_Union[ListVars, _Mapping]] = ..., free: _Optional[_Union[Free, _Mapping]] = ..., list_runs: _Optional[_Union[ListRuns, _Mapping]] = ..., environment: _Optional[_Union[Environment, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., input: _Optional[_Union[Input, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., freed: _Optional[_Union[Freed, _Mapping]] = ..., comm: _Optional[_Union[Comm, _Mapping]] = ..., files: _Optional[_Union[FileRequest, _Mapping]] = ..., sources: _Optional[_Union[Sources, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("versions", "token", "session_id", "incarnation", "client", "groups")
+    __slots__ = ("versions", "token", "session_id", "incarnation", "client", "notebook", "groups")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
+    NOTEBOOK_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     token: str
     session_id: str
     incarnation: int
     client: str
+    notebook: str
     groups: bool
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., token: _Optional[str] = ..., session_id: _Optional[str] = ..., incarnation: _Optional[int] = ..., client: _Optional[str] = ..., groups: bool = ...) -> None: ...
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., token: _Optional[str] = ..., session_id: _Optional[str] = ..., incarnation: _Optional[int] = ..., client: _Optional[str] = ..., notebook: _Optional[str] = ..., groups: bool = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "source", "count", "bundle", "stash", "deletes", "returns", "timeout_s", "background", "keep_s", "expression", "renames", "fresh")
+    __slots__ = ("run_id", "source", "count", "bundle", "stash", "deletes", "returns", "timeout_s", "background", "keep_s", "expression", "renames", "fresh", "sync")
     class RenamesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -379,6 +423,7 @@ class Run(_message.Message):
     EXPRESSION_FIELD_NUMBER: _ClassVar[int]
     RENAMES_FIELD_NUMBER: _ClassVar[int]
     FRESH_FIELD_NUMBER: _ClassVar[int]
+    SYNC_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     source: str
     count: int
@@ -392,7 +437,31 @@ class Run(_message.Message):
     expression: bool
     renames: _containers.ScalarMap[str, str]
     fresh: bool
-    def __init__(self, run_id: _Optional[str] = ..., source: _Optional[str] = ..., count: _Optional[int] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., stash: _Optional[_Iterable[str]] = ..., deletes: _Optional[_Iterable[str]] = ..., returns: _Optional[_Union[Returns, _Mapping]] = ..., timeout_s: _Optional[float] = ..., background: bool = ..., keep_s: _Optional[float] = ..., expression: bool = ..., renames: _Optional[_Mapping[str, str]] = ..., fresh: bool = ...) -> None: ...
+    sync: Sync
+    def __init__(self, run_id: _Optional[str] = ..., source: _Optional[str] = ..., count: _Optional[int] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., stash: _Optional[_Iterable[str]] = ..., deletes: _Optional[_Iterable[str]] = ..., returns: _Optional[_Union[Returns, _Mapping]] = ..., timeout_s: _Optional[float] = ..., background: bool = ..., keep_s: _Optional[float] = ..., expression: bool = ..., renames: _Optional[_Mapping[str, str]] = ..., fresh: bool = ..., sync: _Optional[_Union[Sync, _Mapping]] = ...) -> None: ...
+
+class Sync(_message.Message):
+    __slots__ = ("mirror", "turn", "expects", "forced", "watch", "patched")
+    class ExpectsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    MIRROR_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    EXPECTS_FIELD_NUMBER: _ClassVar[int]
+    FORCED_FIELD_NUMBER: _ClassVar[int]
+    WATCH_FIELD_NUMBER: _ClassVar[int]
+    PATCHED_FIELD_NUMBER: _ClassVar[int]
+    mirror: str
+    turn: int
+    expects: _containers.ScalarMap[str, int]
+    forced: _containers.RepeatedScalarFieldContainer[str]
+    watch: _containers.RepeatedScalarFieldContainer[str]
+    patched: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, mirror: _Optional[str] = ..., turn: _Optional[int] = ..., expects: _Optional[_Mapping[str, int]] = ..., forced: _Optional[_Iterable[str]] = ..., watch: _Optional[_Iterable[str]] = ..., patched: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Returns(_message.Message):
     __slots__ = ("none", "force", "keep", "name_limit_bytes", "total_limit_bytes")
@@ -487,7 +556,7 @@ class Input(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., text: _Optional[str] = ..., eof: bool = ...) -> None: ...
 
 class FromWorker(_message.Message):
-    __slots__ = ("request_id", "welcome", "event", "failure", "values", "vars", "runs", "environment", "removed", "notice", "done")
+    __slots__ = ("request_id", "welcome", "event", "failure", "values", "vars", "runs", "environment", "removed", "notice", "done", "segment", "freed", "files", "sources")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
@@ -499,6 +568,10 @@ class FromWorker(_message.Message):
     REMOVED_FIELD_NUMBER: _ClassVar[int]
     NOTICE_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    FREED_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     welcome: Welcome
     event: Event
@@ -510,7 +583,11 @@ class FromWorker(_message.Message):
     removed: Removed
     notice: Notice
     done: Done
-    def __init__(self, request_id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., values: _Optional[_Union[Values, _Mapping]] = ..., vars: _Optional[_Union[VarTable, _Mapping]] = ..., runs: _Optional[_Union[RunTable, _Mapping]] = ..., environment: _Optional[_Union[EnvironmentInfo, _Mapping]] = ..., removed: _Optional[_Union[Removed, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
+    segment: Segment
+    freed: Freed
+    files: FileReply
+    sources: Sources
+    def __init__(self, request_id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., values: _Optional[_Union[Values, _Mapping]] = ..., vars: _Optional[_Union[VarTable, _Mapping]] = ..., runs: _Optional[_Union[RunTable, _Mapping]] = ..., environment: _Optional[_Union[EnvironmentInfo, _Mapping]] = ..., removed: _Optional[_Union[Removed, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., freed: _Optional[_Union[Freed, _Mapping]] = ..., files: _Optional[_Union[FileReply, _Mapping]] = ..., sources: _Optional[_Union[Sources, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("versions", "incarnation", "names", "devices", "pid", "runs")
@@ -589,6 +666,18 @@ class Done(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class FileRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class FileReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Sources(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class EnvironmentInfo(_message.Message):
     __slots__ = ("versions", "executable", "directory", "packages", "devices")
     class PackagesEntry(_message.Message):
@@ -635,7 +724,7 @@ class Held(_message.Message):
     def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., type_name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., has_shape: bool = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., preview: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("run_id", "seq", "at", "started", "stream", "display", "clear", "result", "reading", "ask", "cut", "end")
+    __slots__ = ("run_id", "seq", "at", "started", "stream", "display", "clear", "result", "reading", "ask", "cut", "comm", "end")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
@@ -647,6 +736,7 @@ class Event(_message.Message):
     READING_FIELD_NUMBER: _ClassVar[int]
     ASK_FIELD_NUMBER: _ClassVar[int]
     CUT_FIELD_NUMBER: _ClassVar[int]
+    COMM_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     seq: int
@@ -659,8 +749,9 @@ class Event(_message.Message):
     reading: Reading
     ask: Ask
     cut: Cut
+    comm: Comm
     end: End
-    def __init__(self, run_id: _Optional[str] = ..., seq: _Optional[int] = ..., at: _Optional[float] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., display: _Optional[_Union[Display, _Mapping]] = ..., clear: _Optional[_Union[Clear, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., reading: _Optional[_Union[Reading, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[str] = ..., seq: _Optional[int] = ..., at: _Optional[float] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., display: _Optional[_Union[Display, _Mapping]] = ..., clear: _Optional[_Union[Clear, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., reading: _Optional[_Union[Reading, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., comm: _Optional[_Union[Comm, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
     __slots__ = ("pid", "unpack_s")
@@ -685,6 +776,22 @@ class Mime(_message.Message):
     data_json: str
     metadata_json: str
     def __init__(self, data_json: _Optional[str] = ..., metadata_json: _Optional[str] = ...) -> None: ...
+
+class Comm(_message.Message):
+    __slots__ = ("kind", "comm_id", "target_name", "content_json", "metadata_json", "buffers")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    COMM_ID_FIELD_NUMBER: _ClassVar[int]
+    TARGET_NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_JSON_FIELD_NUMBER: _ClassVar[int]
+    METADATA_JSON_FIELD_NUMBER: _ClassVar[int]
+    BUFFERS_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    comm_id: str
+    target_name: str
+    content_json: str
+    metadata_json: str
+    buffers: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, kind: _Optional[str] = ..., comm_id: _Optional[str] = ..., target_name: _Optional[str] = ..., content_json: _Optional[str] = ..., metadata_json: _Optional[str] = ..., buffers: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Display(_message.Message):
     __slots__ = ("mime", "display_id", "update", "transient_json")
@@ -743,7 +850,28 @@ class Cut(_message.Message):
     def __init__(self, stderr: bool = ..., dropped_bytes: _Optional[int] = ..., dropped_lines: _Optional[int] = ..., shown_bytes: _Optional[int] = ...) -> None: ...
 
 class End(_message.Message):
-    __slots__ = ("status", "problem", "bundle", "held", "deleted", "late", "run_s", "pack_s", "peak_memory_bytes", "result_name", "alive")
+    __slots__ = ("status", "problem", "bundle", "held", "deleted", "late", "run_s", "pack_s", "peak_memory_bytes", "result_name", "alive", "sync", "updated", "ahead", "versions", "slow")
+    class AheadEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class SlowEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     STATUS_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
@@ -755,6 +883,11 @@ class End(_message.Message):
     PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     RESULT_NAME_FIELD_NUMBER: _ClassVar[int]
     ALIVE_FIELD_NUMBER: _ClassVar[int]
+    SYNC_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    SLOW_FIELD_NUMBER: _ClassVar[int]
     status: str
     problem: Problem
     bundle: BundleHeader
@@ -766,7 +899,12 @@ class End(_message.Message):
     peak_memory_bytes: int
     result_name: str
     alive: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, status: _Optional[str] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., deleted: _Optional[_Iterable[str]] = ..., late: _Optional[_Iterable[str]] = ..., run_s: _Optional[float] = ..., pack_s: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., result_name: _Optional[str] = ..., alive: _Optional[_Iterable[str]] = ...) -> None: ...
+    sync: Sync
+    updated: _containers.RepeatedScalarFieldContainer[str]
+    ahead: _containers.ScalarMap[str, str]
+    versions: _containers.ScalarMap[str, int]
+    slow: _containers.ScalarMap[str, float]
+    def __init__(self, status: _Optional[str] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., deleted: _Optional[_Iterable[str]] = ..., late: _Optional[_Iterable[str]] = ..., run_s: _Optional[float] = ..., pack_s: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., result_name: _Optional[str] = ..., alive: _Optional[_Iterable[str]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., updated: _Optional[_Iterable[str]] = ..., ahead: _Optional[_Mapping[str, str]] = ..., versions: _Optional[_Mapping[str, int]] = ..., slow: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class Problem(_message.Message):
     __slots__ = ("code", "type_name", "module", "message", "hint", "traceback", "full_traceback", "has_exception")
