@@ -6,6 +6,7 @@ Apart from `payload.py`, so that whoever only moves bundles has no way to unpick
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -37,3 +38,15 @@ def seal(*chunks: bytes | memoryview) -> bytes:
     for chunk in chunks:
         total = zlib.crc32(chunk, total)
     return total.to_bytes(SEAL_BYTES, "big")
+
+
+def opening(numbers: Iterable[int]) -> bytes:
+    """Return a pickle that puts objects into the reader's memo, one after the other, and is None itself.
+
+    Args:
+        numbers: What the reader's `persistent_load` is asked for; each below 2**31.
+    """
+    # Written by hand, because an unpickler's memo can be filled by what it reads alone. The opcodes are those of
+    # protocol 5: PROTO; BININT, BINPERSID, MEMOIZE and POP for each number; NONE, STOP.
+    asked = b"".join(b"J" + number.to_bytes(4, "little") + b"Q\x940" for number in numbers)
+    return b"\x80\x05" + asked + b"N."

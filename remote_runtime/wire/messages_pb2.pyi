@@ -296,24 +296,18 @@ class Empty(_message.Message):
     def __init__(self) -> None: ...
 
 class BundleHeader(_message.Message):
-    __slots__ = ("bundle_id", "inline_pickle", "pickle_bytes", "buffer_bytes", "blocks", "twins", "born", "first_twin")
+    __slots__ = ("bundle_id", "inline_pickle", "pickle_bytes", "buffer_bytes", "blocks")
     BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     INLINE_PICKLE_FIELD_NUMBER: _ClassVar[int]
     PICKLE_BYTES_FIELD_NUMBER: _ClassVar[int]
     BUFFER_BYTES_FIELD_NUMBER: _ClassVar[int]
     BLOCKS_FIELD_NUMBER: _ClassVar[int]
-    TWINS_FIELD_NUMBER: _ClassVar[int]
-    BORN_FIELD_NUMBER: _ClassVar[int]
-    FIRST_TWIN_FIELD_NUMBER: _ClassVar[int]
     bundle_id: int
     inline_pickle: bytes
     pickle_bytes: int
     buffer_bytes: _containers.RepeatedScalarFieldContainer[int]
     blocks: _containers.RepeatedCompositeFieldContainer[Block]
-    twins: _containers.RepeatedScalarFieldContainer[int]
-    born: _containers.RepeatedScalarFieldContainer[int]
-    first_twin: int
-    def __init__(self, bundle_id: _Optional[int] = ..., inline_pickle: _Optional[bytes] = ..., pickle_bytes: _Optional[int] = ..., buffer_bytes: _Optional[_Iterable[int]] = ..., blocks: _Optional[_Iterable[_Union[Block, _Mapping]]] = ..., twins: _Optional[_Iterable[int]] = ..., born: _Optional[_Iterable[int]] = ..., first_twin: _Optional[int] = ...) -> None: ...
+    def __init__(self, bundle_id: _Optional[int] = ..., inline_pickle: _Optional[bytes] = ..., pickle_bytes: _Optional[int] = ..., buffer_bytes: _Optional[_Iterable[int]] = ..., blocks: _Optional[_Iterable[_Union[Block, _Mapping]]] = ...) -> None: ...
 
 class Block(_message.Message):
     __slots__ = ("segment", "offset", "size_bytes")
@@ -384,22 +378,20 @@ class ToWorker(_message.Message):
     def __init__(self, request_id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., run: _Optional[_Union[Run, _Mapping]] = ..., interrupt: _Optional[_Union[Interrupt, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., follow: _Optional[_Union[Follow, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., put: _Optional[_Union[Put, _Mapping]] = ..., remove: _Optional[_Union[Remove, _Mapping]] = ..., list_vars: _Optional[_Union[ListVars, _Mapping]] = ..., free: _Optional[_Union[Free, _Mapping]] = ..., list_runs: _Optional[_Union[ListRuns, _Mapping]] = ..., environment: _Optional[_Union[Environment, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., input: _Optional[_Union[Input, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., freed: _Optional[_Union[Freed, _Mapping]] = ..., comm: _Optional[_Union[Comm, _Mapping]] = ..., files: _Optional[_Union[FileRequest, _Mapping]] = ..., sources: _Optional[_Union[Sources, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("versions", "token", "session_id", "incarnation", "client", "notebook", "groups")
+    __slots__ = ("versions", "token", "session_id", "incarnation", "client", "groups")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
-    NOTEBOOK_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     token: str
     session_id: str
     incarnation: int
     client: str
-    notebook: str
     groups: bool
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., token: _Optional[str] = ..., session_id: _Optional[str] = ..., incarnation: _Optional[int] = ..., client: _Optional[str] = ..., notebook: _Optional[str] = ..., groups: bool = ...) -> None: ...
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., token: _Optional[str] = ..., session_id: _Optional[str] = ..., incarnation: _Optional[int] = ..., client: _Optional[str] = ..., groups: bool = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("run_id", "source", "count", "bundle", "stash", "deletes", "returns", "timeout_s", "background", "keep_s", "expression", "renames", "fresh", "sync")
@@ -441,27 +433,28 @@ class Run(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., source: _Optional[str] = ..., count: _Optional[int] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., stash: _Optional[_Iterable[str]] = ..., deletes: _Optional[_Iterable[str]] = ..., returns: _Optional[_Union[Returns, _Mapping]] = ..., timeout_s: _Optional[float] = ..., background: bool = ..., keep_s: _Optional[float] = ..., expression: bool = ..., renames: _Optional[_Mapping[str, str]] = ..., fresh: bool = ..., sync: _Optional[_Union[Sync, _Mapping]] = ...) -> None: ...
 
 class Sync(_message.Message):
-    __slots__ = ("mirror", "turn", "expects", "forced", "watch", "patched")
-    class ExpectsEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: int
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    __slots__ = ("mirror", "turn", "notebook", "stamp", "names", "versions", "sent", "forced", "gone", "gone_versions")
     MIRROR_FIELD_NUMBER: _ClassVar[int]
     TURN_FIELD_NUMBER: _ClassVar[int]
-    EXPECTS_FIELD_NUMBER: _ClassVar[int]
+    NOTEBOOK_FIELD_NUMBER: _ClassVar[int]
+    STAMP_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    SENT_FIELD_NUMBER: _ClassVar[int]
     FORCED_FIELD_NUMBER: _ClassVar[int]
-    WATCH_FIELD_NUMBER: _ClassVar[int]
-    PATCHED_FIELD_NUMBER: _ClassVar[int]
+    GONE_FIELD_NUMBER: _ClassVar[int]
+    GONE_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     mirror: str
     turn: int
-    expects: _containers.ScalarMap[str, int]
+    notebook: str
+    stamp: int
+    names: _containers.RepeatedScalarFieldContainer[str]
+    versions: _containers.RepeatedScalarFieldContainer[int]
+    sent: _containers.RepeatedScalarFieldContainer[str]
     forced: _containers.RepeatedScalarFieldContainer[str]
-    watch: _containers.RepeatedScalarFieldContainer[str]
-    patched: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, mirror: _Optional[str] = ..., turn: _Optional[int] = ..., expects: _Optional[_Mapping[str, int]] = ..., forced: _Optional[_Iterable[str]] = ..., watch: _Optional[_Iterable[str]] = ..., patched: _Optional[_Iterable[str]] = ...) -> None: ...
+    gone: _containers.RepeatedScalarFieldContainer[str]
+    gone_versions: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, mirror: _Optional[str] = ..., turn: _Optional[int] = ..., notebook: _Optional[str] = ..., stamp: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., versions: _Optional[_Iterable[int]] = ..., sent: _Optional[_Iterable[str]] = ..., forced: _Optional[_Iterable[str]] = ..., gone: _Optional[_Iterable[str]] = ..., gone_versions: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Returns(_message.Message):
     __slots__ = ("none", "force", "keep", "name_limit_bytes", "total_limit_bytes")
@@ -504,18 +497,22 @@ class Follow(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., after_seq: _Optional[int] = ...) -> None: ...
 
 class Fetch(_message.Message):
-    __slots__ = ("name", "token")
+    __slots__ = ("name", "token", "sync")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SYNC_FIELD_NUMBER: _ClassVar[int]
     name: str
     token: str
-    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
+    sync: Sync
+    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ...) -> None: ...
 
 class Put(_message.Message):
-    __slots__ = ("bundle",)
+    __slots__ = ("bundle", "sync")
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    SYNC_FIELD_NUMBER: _ClassVar[int]
     bundle: BundleHeader
-    def __init__(self, bundle: _Optional[_Union[BundleHeader, _Mapping]] = ...) -> None: ...
+    sync: Sync
+    def __init__(self, bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ...) -> None: ...
 
 class Remove(_message.Message):
     __slots__ = ("names",)
@@ -625,12 +622,16 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., detail: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Values(_message.Message):
-    __slots__ = ("bundle", "held")
+    __slots__ = ("bundle", "held", "turn", "version")
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     bundle: BundleHeader
     held: _containers.RepeatedCompositeFieldContainer[Held]
-    def __init__(self, bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ...) -> None: ...
+    turn: int
+    version: int
+    def __init__(self, bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., turn: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
 
 class VarTable(_message.Message):
     __slots__ = ("vars",)
@@ -700,7 +701,7 @@ class EnvironmentInfo(_message.Message):
     def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., executable: _Optional[str] = ..., directory: _Optional[str] = ..., packages: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ...) -> None: ...
 
 class Held(_message.Message):
-    __slots__ = ("name", "token", "type_name", "size_bytes", "shape", "has_shape", "dtype", "device", "preview", "why")
+    __slots__ = ("name", "token", "type_name", "size_bytes", "shape", "has_shape", "dtype", "device", "preview", "version", "why")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     TYPE_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -710,6 +711,7 @@ class Held(_message.Message):
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     PREVIEW_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
     name: str
     token: str
@@ -720,8 +722,9 @@ class Held(_message.Message):
     dtype: str
     device: str
     preview: str
+    version: int
     why: str
-    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., type_name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., has_shape: bool = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., preview: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., type_name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., has_shape: bool = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., preview: _Optional[str] = ..., version: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("run_id", "seq", "at", "started", "stream", "display", "clear", "result", "reading", "ask", "cut", "comm", "end")
@@ -850,7 +853,7 @@ class Cut(_message.Message):
     def __init__(self, stderr: bool = ..., dropped_bytes: _Optional[int] = ..., dropped_lines: _Optional[int] = ..., shown_bytes: _Optional[int] = ...) -> None: ...
 
 class End(_message.Message):
-    __slots__ = ("status", "problem", "bundle", "held", "deleted", "late", "run_s", "pack_s", "peak_memory_bytes", "result_name", "alive", "sync", "updated", "ahead", "versions", "slow")
+    __slots__ = ("status", "problem", "bundle", "held", "deleted", "late", "run_s", "pack_s", "peak_memory_bytes", "result_name", "alive", "turn", "updated", "ahead", "versions", "slow")
     class AheadEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -883,7 +886,7 @@ class End(_message.Message):
     PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     RESULT_NAME_FIELD_NUMBER: _ClassVar[int]
     ALIVE_FIELD_NUMBER: _ClassVar[int]
-    SYNC_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
     UPDATED_FIELD_NUMBER: _ClassVar[int]
     AHEAD_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
@@ -899,12 +902,12 @@ class End(_message.Message):
     peak_memory_bytes: int
     result_name: str
     alive: _containers.RepeatedScalarFieldContainer[str]
-    sync: Sync
+    turn: int
     updated: _containers.RepeatedScalarFieldContainer[str]
     ahead: _containers.ScalarMap[str, str]
     versions: _containers.ScalarMap[str, int]
     slow: _containers.ScalarMap[str, float]
-    def __init__(self, status: _Optional[str] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., deleted: _Optional[_Iterable[str]] = ..., late: _Optional[_Iterable[str]] = ..., run_s: _Optional[float] = ..., pack_s: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., result_name: _Optional[str] = ..., alive: _Optional[_Iterable[str]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., updated: _Optional[_Iterable[str]] = ..., ahead: _Optional[_Mapping[str, str]] = ..., versions: _Optional[_Mapping[str, int]] = ..., slow: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    def __init__(self, status: _Optional[str] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., deleted: _Optional[_Iterable[str]] = ..., late: _Optional[_Iterable[str]] = ..., run_s: _Optional[float] = ..., pack_s: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., result_name: _Optional[str] = ..., alive: _Optional[_Iterable[str]] = ..., turn: _Optional[int] = ..., updated: _Optional[_Iterable[str]] = ..., ahead: _Optional[_Mapping[str, str]] = ..., versions: _Optional[_Mapping[str, int]] = ..., slow: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class Problem(_message.Message):
     __slots__ = ("code", "type_name", "module", "message", "hint", "traceback", "full_traceback", "has_exception")

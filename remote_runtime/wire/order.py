@@ -47,6 +47,10 @@ class Plan:
         self.values.update(found)
         return list(found)
 
+    def mentions(self) -> dict[str, tuple[str, ...]]:
+        """Return what the code in each value mentions."""
+        return {name: tuple(mentioned) for name, mentioned in self._mentions.items() if mentioned}
+
     def needs(self, name: str) -> set[str]:
         """Return the other names that travel and that code in a value may look up, through other code too."""
         return {*self._after_needs(name, set())} - {name}

@@ -2,11 +2,12 @@
 
     {name: value} -> pack -> Bundle (one stream, out-of-band buffers) -> unpack -> {name: value}
 
-The stream is: the receiver's namespace, then (name, value) pairs, then None, then a check sum; all written
-by one pickler, so that an object met twice is one object on arrival. The namespace itself is never written.
-It stands in the pickler's memo as the first thing of the stream, which the unpickler reads as its own
-namespace: functions whose globals it is are bound on arrival to the live namespace there. What globals
-their code mentions is collected, and `expand` is asked which of them shall travel too.
+The stream is: the namespace and the objects that both ends hold, by number; what changed in them; (name,
+value) pairs; what the receiver must know to number the new ones; a check sum. All is written by one pickler,
+so that an object met twice is one object on arrival. The namespace and what both ends hold are never written.
+They stand in the pickler's memo from the start, and in the unpickler's as the receiver's own: functions are
+bound on arrival to the live namespace there, and a list that was sent before is the list that is there. What
+globals code mentions is collected, and `expand` is asked which of them shall travel too.
 
 Values are written after what their code mentions, so that code which runs while one is rebuilt finds its
 globals. Classes and functions are looked at first; where it is seen too late that code needs something, all
@@ -18,16 +19,15 @@ from __future__ import annotations
 import ast
 import contextlib
 import pickle
-import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from cloudpickle import cloudpickle
 
 from remote_runtime.wire import kinds, problems, reducers
-from remote_runtime.wire.bundle import Bundle, seal
+from remote_runtime.wire.bundle import Bundle, opening, seal
 from remote_runtime.wire.order import Expand, Plan
 from remote_runtime.wire.problems import PackError, TooLarge
 from remote_runtime.wire.unpacking import UnpackError, unpack
@@ -49,11 +49,26 @@ class Packed:
         bundle: What travels.
         sizes: Bytes per name, its buffers included; what two names share counts for the first.
         names: The names in the order in which they arrive.
+        needs: Globals that the code in a name's value mentions.
     """
 
     bundle: Bundle
     sizes: Mapping[str, int]
     names: tuple[str, ...]
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Shared(Protocol):
+    """What both ends hold; `mirror.Delta` is one."""
+
+    def known(self) -> list[tuple[int, object]]:
+        """Return numbers and objects that the bundle may refer to."""
+
+    def contents(self) -> list[tuple[str, int, Any]]:
+        """Return what changed in such objects: the name in which it was found, the number, the contents."""
+
+    def tail(self, memo: Mapping[int, tuple[int, object]]) -> Any:
+        """Return what the receiver must know, given what was written: identity -> (place, object)."""
 
 
 def pack(
@@ -63,6 +78,7 @@ def pack(
     reference: Callable[[object], object | None] | None = None,
     expand: Expand | None = None,
     limit_bytes: int | None = None,
+    shared: Shared | None = None,
 ) -> Packed:
     """Pickle named values into one bundle.
 
@@ -73,18 +89,20 @@ def pack(
             object that is no plain container, text or number; the receiver's `resolve` gives the object.
         expand: Asked for names that code mentions and that do not travel yet; each name once.
         limit_bytes: The most that the bundle may hold.
+        shared: What both ends hold already.
 
     Raises:
         PackError: A value cannot travel.
         TooLarge: The limit was passed.
     """
     plan = Plan(values, expand)
-    _scout(_Stream(namespace, reference, None), plan, str(namespace.get("__name__", "__main__")))
+    _scout(_Stream(namespace, reference, None, shared), plan, str(namespace.get("__name__", "__main__")))
     for _ in range(ATTEMPTS):
-        stream = _Stream(namespace, reference, limit_bytes)
+        stream = _Stream(namespace, reference, limit_bytes, shared)
+        stream.write_contents(plan)
         if _write(stream, plan):
             break
-    return stream.packed()
+    return stream.packed(plan.mentions())
 
 
 def _scout(stream: _Stream, plan: Plan, main: str) -> None:
@@ -161,6 +179,7 @@ class _Stream(cloudpickle.Pickler):
         namespace: Stands in the memo from the start.
         reference: As `pack` takes it.
         limit_bytes: As `pack` takes it.
+        shared: As `pack` takes it.
     """
 
     def __init__(
@@ -168,23 +187,38 @@ class _Stream(cloudpickle.Pickler):
         namespace: dict[str, Any],
         reference: Callable[[object], object | None] | None,
         limit_bytes: int | None,
+        shared: Shared | None,
     ) -> None:
         self.sink = _Sink(limit_bytes)
         super().__init__(self.sink, protocol=5, buffer_callback=self.sink.keep)
         self.runs_code = False
-        self._namespace, self._reference = namespace, reference
+        self._namespace, self._reference, self._shared = namespace, reference, shared
         self._mentions: dict[str, None] = {}
         self._sizes: dict[str, int] = {}
+        self._written: list[str] = []
         self._by_type: dict[int, str | Callable[[Any], Any] | None] = {}
         self._begin()
 
     def _begin(self) -> None:
-        """Write the stand-in of the namespace, and let the namespace take its place in the memo."""
-        self.dump(reducers.namespace_here)
-        memo = self.memo.copy()
-        slot, _ = memo.pop(id(reducers.namespace_here))
-        memo[id(self._namespace)] = (slot, self._namespace)
-        self.memo = memo
+        """Write which objects are known, and let the namespace and them stand in the memo."""
+        known = self._shared.known() if self._shared is not None else []
+        self.sink.write(opening([0, *(number for number, _ in known)]))
+        here: list[object] = [self._namespace, *(obj for _, obj in known)]
+        self.memo = {id(obj): (place, obj) for place, obj in enumerate(here)}
+
+    def write_contents(self, plan: Plan) -> None:
+        """Write what changed in known objects.
+
+        Raises:
+            PackError: It cannot travel.
+            TooLarge: The limit was passed.
+        """
+        for name, number, content in self._shared.contents() if self._shared is not None else ():
+            if content[0] == "function":
+                self._mention(cloudpickle._extract_code_globals(content[1][0]))
+            self._append(name, content, (name, number, content))
+            plan.learn(name, self.take_mentions())
+        self.dump(None)
 
     def write(self, name: str, value: object) -> None:
         """Append a name and its value.
@@ -193,16 +227,20 @@ class _Stream(cloudpickle.Pickler):
             PackError: The value cannot travel.
             TooLarge: The limit was passed.
         """
-        self.sink.name, before = name, self.sink.size_bytes
         self.runs_code = not _is_code(value)
+        self._append(name, value, name, value)
+        self._written.append(name)
+
+    def _append(self, name: str, value: object, *parts: object) -> None:
+        self.sink.name, before = name, self.sink.size_bytes
         try:
-            self.dump(name)
-            self.dump(value)
+            for part in parts:
+                self.dump(part)
         except TooLarge:
             raise
         except (Exception, SystemExit) as error:  # pickling runs the user's code, which may raise anything
             raise self._problem(name, value, error) from error
-        self._sizes[name] = self.sink.size_bytes - before
+        self._sizes[name] = self._sizes.get(name, 0) + self.sink.size_bytes - before
 
     def glance(self, code: object) -> None:
         """Look for what code mentions; what it cannot pickle shows when its value is written."""
@@ -210,7 +248,7 @@ class _Stream(cloudpickle.Pickler):
             self.dump(code)
 
     def _problem(self, name: str, value: object, error: BaseException) -> PackError:
-        rules = _Stream(self._namespace, self._reference, None)
+        rules = _Stream(self._namespace, self._reference, None, None)
         found = problems.locate(name, value, error, problems.Tracer(rules, self._namespace))
         return PackError(name, found.path, found.kind, found.hint, error)
 
@@ -219,12 +257,13 @@ class _Stream(cloudpickle.Pickler):
         mentions, self._mentions = self._mentions, {}
         return mentions
 
-    def packed(self) -> Packed:
+    def packed(self, needs: Mapping[str, tuple[str, ...]]) -> Packed:
         """End the stream."""
         self.dump(None)
+        self.dump(self._shared.tail(self.memo.copy()) if self._shared is not None else None)
         sealed = (*self.sink.chunks, seal(*self.sink.chunks))
         bundle = Bundle(b"".join(sealed), tuple(self.sink.buffers))
-        return Packed(bundle, self._sizes, tuple(self._sizes))
+        return Packed(bundle, self._sizes, tuple(self._written), needs)
 
     def reducer_override(self, obj: Any) -> Any:
         """Reduce what pickle cannot, or does wrongly; the type decides once how."""
@@ -248,8 +287,8 @@ class _Stream(cloudpickle.Pickler):
         if issubclass(kind, types.ModuleType):
             return "_module"
         known = kinds.kind_of(kind)
-        if (known is not None and known.refused) or kind in {type(stream) for stream in _standard().values()}:
-            return _standard_stream
+        if (known is not None and known.refused) or kind in reducers.standard_kinds():
+            return reducers.reduce_standard
         return reducers.reducer_for(kind)
 
     def _class(self, cls: type) -> Any:
@@ -276,24 +315,6 @@ class _Stream(cloudpickle.Pickler):
 
     def _mention(self, names: Iterable[str]) -> None:
         self._mentions.update(dict.fromkeys(names))
-
-
-_STANDARD = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
-
-
-def _standard() -> dict[str, object]:
-    return {name: getattr(sys, name) for name in _STANDARD}
-
-
-def _standard_stream(value: object) -> Any:
-    """Send a standard stream by its name, and refuse what only has the same type."""
-    name = next((name for name, stream in _standard().items() if stream is value), None)
-    if name is not None:
-        return getattr, (sys, name)
-    kind = kinds.kind_of(type(value))
-    if kind is None:
-        return NotImplemented
-    raise kinds.Refused(kind.words)
 
 
 def _names_in(annotations: object) -> set[str]:

@@ -20,6 +20,8 @@ from typing import Any
 
 from cloudpickle import cloudpickle
 
+from remote_runtime.wire import kinds
+
 Reduced = Any
 """What a reducer returns: a tuple as `object.__reduce__` does, or NotImplemented."""
 
@@ -35,12 +37,7 @@ def by_reference(obj: Any) -> bool:
     return cloudpickle._lookup_module_and_qualname(obj) is not None
 
 
-# What only the receiver can say; its unpickler puts its own answer in the place of these three.
-
-
-def namespace_here() -> dict[str, Any]:
-    """Stand for the receiver's namespace."""
-    raise pickle.UnpicklingError("a bundle is read by `unpack` alone")
+# What only the receiver can say; its unpickler puts its own answer in the place of these two.
 
 
 def module_here() -> types.ModuleType:
@@ -171,6 +168,27 @@ def make_dispatch_method(func: Any, dispatcher: Any) -> Any:
     method = functools.singledispatchmethod(func)
     method.dispatcher = dispatcher
     return method
+
+
+# Standard streams are the receiver's own; what only has their type is an open file.
+
+_STANDARD = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
+
+
+def standard_kinds() -> set[type]:
+    """Return the classes of the standard streams."""
+    return {type(getattr(sys, name)) for name in _STANDARD}
+
+
+def reduce_standard(value: object) -> Reduced:
+    """Send a standard stream by its name, and refuse what only has the same type."""
+    name = next((name for name in _STANDARD if getattr(sys, name) is value), None)
+    if name is not None:
+        return getattr, (sys, name)
+    kind = kinds.kind_of(type(value))
+    if kind is None:
+        return NotImplemented
+    raise kinds.Refused(kind.words)
 
 
 # Names of typing that pickle by reference, which `__main__` does not keep.

@@ -13,10 +13,10 @@ import io
 import pickle
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from remote_runtime.wire import problems, reducers
 from remote_runtime.wire.bundle import SEAL_BYTES, Bundle, seal
@@ -32,7 +32,7 @@ class UnpackError(Exception):
     """A bundle cannot be rebuilt where it arrived.
 
     Args:
-        reason: `module`, `attribute`, `version`, `torn` or `raised`.
+        reason: `module`, `attribute`, `version`, `torn`, `parted` or `raised`.
         message: What happened, in one sentence.
         hint: What to do.
         name: The variable that was being rebuilt; empty when none had begun.
@@ -49,13 +49,29 @@ class UnpackError(Exception):
         return f"{self.message}\nhint: {self.hint}"
 
 
-def unpack(bundle: Bundle, namespace: dict[str, Any], *, resolve: Resolve | None = None) -> dict[str, object]:
+class Landing(Protocol):
+    """What the receiver holds; `mirror.Arrival` is one."""
+
+    def object(self, number: int) -> object | None:
+        """Return the object of a number; None when it is gone."""
+
+    def content(self, name: str, number: int, content: Any) -> None:
+        """Take what changed in an object."""
+
+    def land(self, values: Mapping[str, object], memo: Mapping[int, object], tail: Any) -> None:
+        """Take the rest, when all has been read: values, what was met by its place, and `Shared.tail`."""
+
+
+def unpack(
+    bundle: Bundle, namespace: dict[str, Any], *, resolve: Resolve | None = None, landing: Landing | None = None
+) -> dict[str, object]:
     """Rebuild the values of a bundle.
 
     Args:
         bundle: As `pack` made it; its buffers become the memory of the values.
         namespace: What functions bind to. It is not changed.
         resolve: Gives the object behind a token of `pack`'s `reference`.
+        landing: What both ends hold; a bundle that refers to such objects cannot be read without it.
 
     Returns:
         Name to value, in the order of the bundle.
@@ -63,13 +79,14 @@ def unpack(bundle: Bundle, namespace: dict[str, Any], *, resolve: Resolve | None
     Raises:
         UnpackError: Something is missing, of another version, cut, or raised while it was rebuilt.
     """
-    reader = _Reader(bundle, namespace, resolve)
+    reader = _Reader(bundle, namespace, resolve, landing)
     values: dict[str, object] = {}
     loan = _Loan(namespace)
     try:
         for name, value in reader.pairs():
             values[name] = value
             loan.lend(name, value)
+        reader.finish(values)
     except (Exception, SystemExit) as error:  # rebuilding runs the user's code, which may raise anything
         raise diagnose(error, reader.name) from error
     finally:
@@ -101,15 +118,16 @@ class _Loan:
 class _Reader(pickle.Unpickler):
     """Reads a bundle's stream; what only the receiver can say is its own."""
 
-    def __init__(self, bundle: Bundle, namespace: dict[str, Any], resolve: Resolve | None) -> None:
+    def __init__(
+        self, bundle: Bundle, namespace: dict[str, Any], resolve: Resolve | None, landing: Landing | None
+    ) -> None:
         self._stream = memoryview(bundle.pickle)
         self._buffers = iter(bundle.buffers)
         super().__init__(io.BytesIO(bundle.pickle), buffers=self._buffers)
         self.name = ""
-        self._namespace = namespace
+        self._namespace, self._landing = namespace, landing
         here = reducers.__name__
         self._here: dict[tuple[str, str], object] = {
-            (here, "namespace_here"): namespace,
             (here, "module_here"): partial(_module_of, namespace),  # a method would make a cycle
             (here, "resolve_here"): resolve or reducers.resolve_here,
         }
@@ -123,11 +141,34 @@ class _Reader(pickle.Unpickler):
         if seal(self._stream[:-SEAL_BYTES]) != self._stream[-SEAL_BYTES:]:
             raise pickle.UnpicklingError("the check sum differs")
         self.load()
+        while (told := self.load()) is not None:
+            self.name = told[0]
+            if self._landing is not None:
+                self._landing.content(*told)
         while (name := self.load()) is not None:
             self.name = name
             yield name, self.load()
+        self._tail = self.load()
         if next(self._buffers, None) is not None:
             raise pickle.UnpicklingError("a buffer is left over")
+
+    def persistent_load(self, number: int) -> object:
+        """Give the receiver's namespace, or the object that it holds under a number.
+
+        Raises:
+            Parted: It does not hold it.
+        """
+        if not number:
+            return self._namespace
+        found = self._landing.object(number) if self._landing is not None else None
+        if found is None:
+            raise Parted("the bundle refers to an object that is not held here")
+        return found
+
+    def finish(self, values: dict[str, object]) -> None:
+        """Hand over what the receiver must know of the bundle."""
+        if self._landing is not None and self._tail is not None:
+            self._landing.land(values, self.memo.copy() if self._tail[0] else {}, self._tail)
 
     def find_class(self, module: str, name: str) -> Any:
         """Import a global, or give the receiver's own."""
@@ -142,6 +183,10 @@ class _Reader(pickle.Unpickler):
 def _module_of(namespace: dict[str, Any]) -> types.ModuleType:
     own = sys.modules.get(str(namespace.get("__name__")))
     return own if own is not None and vars(own) is namespace else sys.modules["__main__"]
+
+
+class Parted(Exception):
+    """The two ends do not hold the same objects any more."""
 
 
 class _Missing(AttributeError):
@@ -161,6 +206,8 @@ def diagnose(error: BaseException, name: str) -> UnpackError:
     """
     subject = f"`{name}` cannot be rebuilt where it arrived" if name else "the values cannot be read"
     text = problems.text_of(error)
+    if isinstance(error, Parted):
+        return UnpackError("parted", f"kernel and session no longer hold the same: {text}", "run the cell again", name)
     if isinstance(error, reducers.VersionSkew):
         return UnpackError(
             "version", f"{subject}: {error}", "use one minor version of Python on both sides", name

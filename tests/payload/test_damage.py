@@ -104,7 +104,8 @@ def test_a_name_missing_in_the_notebook_there_is_named(notebook: Notebook) -> No
     notebook.cell("class Unseen: pass")
     with pytest.raises(FarError, match="module `__main__` has no `Unseen`\nhint: define `Unseen` at the top level of a cell"):
         empty = bytes(notebook.pack().bundle.pickle)[:-SEAL_BYTES]
-        stream = empty.removesuffix(b"\x80\x05N.") + pickle.dumps("x") + b"c__main__\nUnseen\n." + pickle.dumps(None)
+        end = b"\x80\x05N."  # of the pairs, and of what both ends hold
+        stream = empty.removesuffix(end + end) + pickle.dumps("x") + b"c__main__\nUnseen\n." + end + end
         notebook.far.put(Bundle(stream + seal(stream)))
 
 

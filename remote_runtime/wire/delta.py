@@ -1,0 +1,185 @@
+"""What one bundle must carry, so that both ends are equal in some names.
+
+    names, values -> weigh: same | changed | new -> patches for what changed in place, pairs for the rest -> `pack`
+
+A name that is the *same* does not travel. An object that both ends hold is written as its number, so that what is
+one object here is one object there. A value that *changed* in place is told as the new contents of its objects, which
+are given to their twins: names, containers and closures that hold those stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from remote_runtime.wire import patches
+from remote_runtime.wire.digests import Look, is_canonical
+from remote_runtime.wire.leaves import shape_in
+from remote_runtime.wire.mirror import Mirror
+from remote_runtime.wire.patches import Content
+
+Tail = tuple[list[int], list[int], dict[int, bytes], list[str]]
+"""Places in the memo of new twins; their numbers; digests of leaves by number; names that changed in place."""
+
+
+@dataclass
+class Delta:
+    """What one bundle must carry, so that both ends are equal in some names.
+
+    Args:
+        mirror: This end's records.
+        find: Returns what a name stands for here; raises KeyError.
+
+    Attributes:
+        same: Names that need not travel.
+        changed: Names whose values changed in place.
+        new: Names whose values travel whole, apart from twins in them.
+        slow: Names that took long to compare, in seconds.
+    """
+
+    mirror: Mirror
+    find: Callable[[str], object]
+    same: set[str] = field(default_factory=set)
+    changed: dict[str, Look] = field(default_factory=dict)
+    new: dict[str, Look | None] = field(default_factory=dict)
+    slow: dict[str, float] = field(default_factory=dict)
+    _values: dict[str, object] = field(default_factory=dict)
+    _known: dict[int, object] = field(default_factory=dict)
+    _patches: dict[int, tuple[str, Content]] = field(default_factory=dict)
+    _births: dict[int, object] = field(default_factory=dict)
+
+    SLOW_S = 0.2
+
+    def weigh(self, name: str, value: object, force: bool = False, rebound: bool = False) -> str:
+        """Decide how a name travels.
+
+        Args:
+            name: The name.
+            value: What it stands for.
+            force: Whether it travels whole, even when it is the same.
+            rebound: Whether the name was bound anew: an equal value is another object then.
+
+        Returns:
+            `same`, `changed` or `new`.
+        """
+        if name in self._values:
+            return "same" if name in self.same else "changed" if name in self.changed else "new"
+        is_same, seen = self.mirror.is_same(name, value)
+        self._values[name] = value
+        if seen is not None and seen.took_s > self.SLOW_S:
+            self.slow[name] = seen.took_s
+        if is_same and not force and not (rebound and seen is not None):
+            self.same.add(name)
+            self._know(seen)
+            return "same"
+        if seen is None:
+            self.new[name] = None
+            return "new"
+        if force:
+            self._births.update((id(obj), obj) for obj in seen.objects)
+        else:
+            self._open(name, seen)
+        record = self.mirror.records.get(name)
+        in_place = record is not None and record.value() is value and not force and not rebound
+        if in_place and seen.objects and seen.objects[0] is value and self._number_of(value):
+            self.changed[name] = seen
+            return "changed"
+        self.new[name] = seen
+        return "new"
+
+    def give_up(self, name: str) -> None:
+        """Leave a changed name as it is there; nothing that travels may refer to what changed in it."""
+        seen = self.changed.pop(name, None) or self.new.pop(name, None)
+        for obj in seen.objects if seen is not None else ():
+            number = self.mirror.twins.number(obj)
+            self._patches.pop(number, None)
+            self._known.pop(number, None)
+
+    def bare(self) -> Delta:
+        """Return the same without patches, for a trial."""
+        found = Delta(self.mirror, self.find)
+        found._known = dict(self._known)
+        return found
+
+    # ---- for the pickler ----------------------------------------------------------------------------------
+
+    def known(self) -> list[tuple[int, object]]:
+        """Return the twins that the bundle may refer to by number."""
+        return list(self._known.items())
+
+    def contents(self) -> list[tuple[str, int, Content]]:
+        """Return what changed in place: name, number, contents."""
+        return [(name, number, content) for number, (name, content) in self._patches.items()]
+
+    def tail(self, memo: Mapping[int, tuple[int, object]]) -> Tail:
+        """Give numbers to the new twins that were written, and return what the other end must know of them."""
+        born = [(memo[key][0], obj) for key, obj in self._births.items() if key in memo]
+        numbers = self.mirror.twins.name(obj for _, obj in born)
+        leaves = {}
+        for seen in (*self.changed.values(), *self.new.values()):
+            for obj in seen.objects if seen is not None else ():
+                number = self.mirror.twins.number(obj)
+                if number and id(obj) in seen.leaves and is_canonical(obj):
+                    leaves[number] = seen.leaves[id(obj)]
+        return [place for place, _ in born], numbers, leaves, list(self.changed)
+
+    def settle(self, travelled: Iterable[str], needs: Mapping[str, Iterable[str]] | None = None) -> None:
+        """Note that both ends are equal once the bundle has arrived.
+
+        Args:
+            travelled: Names of `new` that were written; others stay as they were.
+            needs: Names that code in a value mentions, by name.
+        """
+        told = needs or {}
+        for name in (*self.changed, *travelled):
+            if name in self._values:
+                seen = self.changed.get(name) or self.new.get(name)
+                self.mirror.keep(name, self._values[name], seen, told.get(name))
+
+    # ---- small parts --------------------------------------------------------------------------------------
+
+    def _number_of(self, obj: object) -> int:
+        number = self.mirror.twins.number(obj)
+        return number if number in self._known else 0
+
+    def _know(self, seen: Look | None) -> None:
+        for obj in seen.objects if seen is not None else ():
+            number = self.mirror.twins.number(obj)
+            if number:
+                self._known[number] = obj
+
+    def _open(self, name: str, seen: Look) -> None:
+        """Take in the objects of a value that is not the same: known ones are patched, unknown ones are born."""
+        twins = self.mirror.twins
+        for obj in seen.objects:
+            number = twins.number(obj)
+            if not number:
+                self._births[id(obj)] = obj
+            elif number not in self._known:
+                self._revisit(name, number, obj, seen.leaves.get(id(obj)))
+        for key in seen.inner:
+            self._verify(key)
+
+    def _revisit(self, name: str, number: int, obj: object, leaf: bytes | None) -> None:
+        before = self.mirror.twins.leaves.get(number)
+        if leaf is None or leaf != before:
+            fits = leaf is None or (before is not None and shape_in(leaf) == shape_in(before))
+            content = patches.take(obj) if fits else None
+            if content is None:
+                self._births[id(obj)] = obj
+                return
+            self._patches[number] = name, content
+        self._known[number] = obj
+
+    def _verify(self, key: int) -> None:
+        """Look after the owners of a twin that is met inside of a leaf, where its contents are not walked."""
+        number = self.mirror.twins._numbers.get(key, 0)
+        if not number or number in self._known:
+            return
+        for owner in list(self.mirror.twins.owners(number)):
+            try:
+                value = self.find(owner)
+            except KeyError:
+                continue
+            if owner not in self._values:
+                self.weigh(owner, value)

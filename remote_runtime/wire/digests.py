@@ -1,0 +1,347 @@
+"""What a value is worth comparing by: one digest, and the objects in it that other names may share.
+
+    value -> look -> Look(digest, objects, leaves), or None where it cannot be told
+
+The value is walked by a pickler whose output is hashed and thrown away. Containers and plain instances are *open*:
+their contents are part of the stream, and they themselves are listed, so that both ends can speak of the same object.
+Arrays, tensors, classes and instances that pickle in their own way are *leaves* with a digest of their own. Functions
+count by their compiled code without line numbers, their defaults, attributes and closure: neither a new cell number
+nor a comment makes another function of them. Nothing here compares by `==` or hashes a value of the user's.
+"""
+
+from __future__ import annotations
+
+import collections
+import copyreg
+import pickle
+import sys
+import time
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import xxhash
+
+from remote_runtime.wire import leaves, reducers
+
+Reference = Callable[[object], object | None]
+
+OPEN_LIMIT = 20_000
+"""A value with more open objects is listed by its outermost one alone."""
+
+ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range})
+"""Immutable kinds that are compared by value, without a walk."""
+
+_CONTAINERS = frozenset({list, dict, set, bytearray})
+_FLAT_ITEMS = 256
+_VALUES = ("datetime", "decimal", "fractions", "uuid", "pathlib", "re", "zoneinfo", "_pydatetime", "enum", "ipaddress")
+"""Modules whose instances are values: small, immutable, without identity worth keeping."""
+
+
+class Look(NamedTuple):
+    """A value as it was at one moment.
+
+    Args:
+        digest: Of all of it.
+        objects: Open objects and leaves, in the order in which they were met; the value itself first, if it is one.
+        leaves: Identity of a leaf -> its digest.
+        inner: Identities of what leaves hold.
+        took_s: Seconds that it took.
+    """
+
+    digest: bytes
+    objects: tuple[object, ...] = ()
+    leaves: Mapping[int, bytes] = {}  # noqa: RUF012  never written to
+    inner: frozenset[int] = frozenset()
+    took_s: float = 0.0
+
+
+def same_atom(mine: object, other: object) -> bool:
+    """Tell whether two values of the kinds in `ATOMS` are the same, also where `==` is too generous (0.0, -0.0)."""
+    if mine is other:
+        return True
+    kind = type(mine)
+    if kind is not type(other):
+        return False
+    return repr(mine) == repr(other) if kind in (float, complex) else mine == other
+
+
+def look(
+    value: object, reference: Reference | None = None, known: Mapping[int, bytes] | None = None
+) -> Look | None:
+    """Walk a value.
+
+    Args:
+        value: Any value.
+        reference: Gives a token for an object that stands for something elsewhere, else None.
+        known: Digests of leaves that need not be made again, by identity.
+
+    Returns:
+        None where the value cannot be walked: it then counts as changed.
+    """
+    flat = _flat(value)
+    if flat is not None:
+        return flat
+    began = time.perf_counter()
+    walker = Walker(reference, dict(known or {}))
+    try:
+        walker.dump(value)
+    except (Exception, SystemExit):  # noqa: BLE001  walking runs the user's `__reduce__`, which may raise anything
+        return None
+    digest, objects = walker.digest(), walker.objects(value)
+    leaves = {id(obj): walker.leaves[id(obj)] for obj in objects if id(obj) in walker.leaves}
+    return Look(digest, objects, leaves, frozenset(walker.inner), time.perf_counter() - began)
+
+
+def _flat(value: Any) -> Look | None:
+    """Look at a small container of nothing but atoms, which is most of a notebook's, without a walk of our own."""
+    kind = type(value)
+    if kind is dict:
+        parts = {*map(type, value), *map(type, value.values())} if len(value) <= _FLAT_ITEMS else {kind}
+    elif kind is list or kind is tuple or kind is set:
+        parts = set(map(type, value)) if len(value) <= _FLAT_ITEMS else {kind}
+    else:
+        return None
+    if not parts <= ATOMS:
+        return None
+    written = pickle.dumps(value, 5)
+    digest = written if len(written) <= 64 else xxhash.xxh3_128_digest(written)
+    return Look(digest, () if kind is tuple else (value,))
+
+
+class _Sink:
+    """What a pickler writes to: a hash."""
+
+    def __init__(self) -> None:
+        self.hash = xxhash.xxh3_128()
+        self.write = self.hash.update
+
+
+class Walker(pickle.Pickler):
+    """Hashes what pickle would write, with our own stand-ins for what pickles badly for comparing.
+
+    Args:
+        reference: As `look` takes it.
+        known: Digests of leaves by identity; grows.
+        inside: The leaf whose own way of pickling is walked: nothing within is open. None outside of leaves.
+    """
+
+    def __init__(self, reference: Reference | None, known: dict[int, bytes], inside: object | None = None) -> None:
+        self._sink = _Sink()
+        super().__init__(self._sink, protocol=5, buffer_callback=self._buffer)
+        self.leaves = known
+        self.inner: set[int] = set()
+        self._reference, self._inside = reference, inside
+        self._attributes: set[int] = set()
+        self._opened: set[int] = set()
+
+    def digest(self) -> bytes:
+        """Return the digest of all that was dumped."""
+        return self._sink.hash.digest()
+
+    def objects(self, root: object) -> tuple[object, ...]:
+        """Return the open objects and leaves that were met, in order."""
+        opened, leaves, hidden = self._opened, self.leaves, self._attributes
+        found = [
+            pair
+            for key, pair in self.memo.copy().items()
+            if key in opened or key in leaves or (type(pair[1]) in _CONTAINERS and key not in hidden)
+        ]
+        if len(found) > OPEN_LIMIT:
+            return (root,) if id(root) in opened or type(root) in _CONTAINERS else ()
+        return tuple(obj for _, obj in sorted(found, key=lambda pair: pair[0]))
+
+    def _buffer(self, buffer: pickle.PickleBuffer) -> None:
+        view = buffer.raw()
+        self._sink.hash.update(b"%d:" % view.nbytes)
+        self._sink.hash.update(view)
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Stand in for what is no plain container, text or number."""
+        if self._reference is not None:
+            token = self._reference(obj)
+            if token is not None:
+                return stand_in, (str(token),)
+        kind = type(obj)
+        return (_HOW.get(kind) or way_of(kind))(self, obj)
+
+    # ---- ways, chosen by the type -------------------------------------------------------------------------
+
+    def plain(self, obj: Any) -> Any:
+        """Open an instance: its class, attributes, slots and items are part of the stream."""
+        if self._inside is not None:
+            return NotImplemented
+        attributes = getattr(obj, "__dict__", None) or {}
+        self._attributes.add(id(attributes))
+        self._opened.add(id(obj))
+        slots = tuple((name, getattr(obj, name)) for name in slots_of(type(obj)) if hasattr(obj, name))
+        state = (type(obj), tuple(attributes), tuple(attributes.values()), slots, _items(obj))
+        return stand_in, (), state
+
+    def opaque(self, obj: Any) -> Any:
+        """Make a leaf of an instance that pickles in its own way."""
+        if self._inside is not None:
+            return NotImplemented
+        return stand_in, (self._leaf(obj, obj),)
+
+    def value(self, obj: Any) -> Any:
+        """Let pickle do as it does."""
+        return NotImplemented
+
+    def function(self, func: types.FunctionType) -> Any:
+        """Open a function of the notebook."""
+        if reducers.by_reference(func):
+            return NotImplemented
+        self._opened.add(id(func))
+        cells = tuple(_contents(cell) for cell in func.__closure__ or ())
+        attributes = tuple(func.__dict__.items())
+        state = (func.__defaults__, func.__kwdefaults__, attributes, cells)
+        return stand_in, (func.__qualname__, leaves.code_digest(func.__code__)), state
+
+    def classes(self, cls: type) -> Any:
+        """Make a leaf of a class of the notebook."""
+        if reducers.by_reference(cls) or cls in _TYPES_BY_PICKLE:
+            return NotImplemented
+        if id(cls) not in self.leaves:
+            self.leaves[id(cls)] = b""  # its methods' closures lead back to it
+            body = {name: part for name, part in vars(cls).items() if name not in _NOT_THE_CLASS}
+            parts = (cls.__qualname__, cls.__bases__, *((name, _undressed(part)) for name, part in body.items()))
+            self.leaves[id(cls)] = self._leaf(parts, None)
+        return stand_in, (cls.__qualname__, self.leaves[id(cls)])
+
+    def code(self, code: types.CodeType) -> Any:
+        """Count code by what it does."""
+        return stand_in, (leaves.code_digest(code),)
+
+    def cell(self, cell: types.CellType) -> Any:
+        """Count a closure's cell by what it holds."""
+        return stand_in, (_contents(cell),)
+
+    def module(self, module: types.ModuleType) -> Any:
+        """Count a module by its name."""
+        return stand_in, (module.__name__,)
+
+    def array(self, array: Any) -> Any:
+        """Make a leaf of an array, whatever its layout in memory."""
+        if array.dtype.hasobject:
+            return self.opaque(array)
+        if id(array) not in self.leaves:
+            self.leaves[id(array)] = leaves.array_digest(array)
+        return stand_in, (self.leaves[id(array)],)
+
+    def tensor(self, tensor: Any) -> Any:
+        """Make a leaf of a tensor; one on a GPU counts by its address and its count of changes."""
+        if id(tensor) not in self.leaves:
+            self.leaves[id(tensor)] = leaves.tensor_digest(tensor)
+        return stand_in, (self.leaves[id(tensor)],)
+
+    def _leaf(self, parts: object, inside: object | None) -> bytes:
+        key = id(inside)
+        if inside is not None and key in self.leaves:
+            return self.leaves[key]
+        walker = Walker(self._reference, self.leaves, inside if inside is not None else parts)
+        walker.dump(parts)
+        self.inner.update(walker.memo.copy(), walker.inner)
+        digest = walker.digest()
+        if inside is not None:
+            self.leaves[key] = digest
+        return digest
+
+
+def _items(obj: Any) -> tuple[Any, ...]:
+    """Return the items of an instance of a subclass of list, dict or deque; of another, nothing."""
+    if isinstance(obj, dict):
+        return (getattr(obj, "default_factory", None), *pairs_of(obj))
+    if isinstance(obj, list):
+        return tuple(list.__iter__(obj))
+    return tuple(obj) if isinstance(obj, collections.deque) else ()
+
+
+def pairs_of(obj: Any) -> Any:
+    """Return the items of a dict as its built-in class orders them."""
+    return collections.OrderedDict.items(obj) if isinstance(obj, collections.OrderedDict) else dict.items(obj)
+
+
+def stand_in(*_: object) -> None:
+    """Stand in a hashed stream for what makes an object; never called."""
+
+
+def _contents(cell: types.CellType) -> Any:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:  # not bound yet
+        return ()
+
+
+def _undressed(part: object) -> object:
+    """Return what a descriptor of a class holds, as walkable parts."""
+    if isinstance(part, (staticmethod, classmethod)):
+        return type(part).__name__, part.__func__
+    if isinstance(part, property):
+        return "property", part.fget, part.fset, part.fdel
+    return part
+
+
+_NOT_THE_CLASS = frozenset({"__dict__", "__weakref__", "__module__", "__doc__", "__abstractmethods__", "_abc_impl"})
+_NOT_THE_CLASS |= {"__firstlineno__", "__static_attributes__", "__slotnames__"}
+_TYPES_BY_PICKLE = (type(None), type(...), type(NotImplemented))
+
+
+def slots_of(cls: type) -> list[str]:
+    """Return the names of a class's slots, as its instances know them."""
+    return list(copyreg._slotnames(cls))  # type: ignore[attr-defined]
+
+
+# ---- which way, by the type; decided once for each ------------------------------------------------------------
+
+_HOW: dict[type, Callable[[Walker, Any], Any]] = {
+    types.FunctionType: Walker.function,
+    types.CodeType: Walker.code,
+    types.CellType: Walker.cell,
+    types.ModuleType: Walker.module,
+    types.BuiltinFunctionType: Walker.value,
+    types.MethodType: Walker.value,
+}
+
+
+def way_of(kind: type) -> Callable[[Walker, Any], Any]:
+    """Return how instances of a class are walked."""
+    found = _HOW.get(kind)
+    if found is None:
+        found = _HOW[kind] = _learn(kind)
+    return found
+
+
+def _learn(kind: type) -> Callable[[Walker, Any], Any]:
+    module = str(getattr(kind, "__module__", ""))
+    if issubclass(kind, type):
+        return Walker.classes
+    if module == "numpy" and kind.__name__ in ("ndarray", "memmap"):
+        return Walker.array
+    if module.partition(".")[0] == "torch" and kind.__name__ in ("Tensor", "Parameter"):
+        return Walker.tensor
+    if module in _VALUES or module in ("numpy", "numpy.dtypes") or isinstance(kind, sys.modules["enum"].EnumMeta):
+        return Walker.value
+    return Walker.plain if _is_plain(kind) else Walker.opaque
+
+
+def _is_plain(kind: type) -> bool:
+    """Tell whether instances are their attributes, slots and items, and nothing else."""
+    if kind in _LIKE_PLAIN:
+        return True
+    if kind in copyreg.dispatch_table or not kind.__flags__ & _HEAP:  # not a class made by `class`
+        return False
+    own_way = kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ is not object.__reduce__
+    getstate = getattr(kind, "__getstate__", None) is not getattr(object, "__getstate__", None)
+    newargs = hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__")
+    built_in = next(base for base in kind.__mro__ if not base.__flags__ & _HEAP)
+    return not (own_way or getstate or newargs) and built_in in (object, list, dict)
+
+
+_HEAP = 1 << 9
+_LIKE_PLAIN = (collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque)
+
+
+def is_canonical(obj: object) -> bool:
+    """Tell whether the digest of a leaf depends on nothing but its contents, so that it holds at both ends."""
+    return way_of(type(obj)) in (Walker.array, Walker.tensor)

@@ -1,0 +1,131 @@
+"""What both ends hold in common, as one end knows it: records of names, and the twins in their values.
+
+    name, value -> is_same: is it what it was when both ends were last equal?
+    `delta.py` writes what is not, `arrival.py` reads it; both keep the records.
+
+The same class at both ends: a kernel mirrors its session, a session each of its kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from remote_runtime.wire.digests import ATOMS, Look, Reference, look, same_atom
+from remote_runtime.wire.twins import Held, Twins, held
+
+
+def _gone() -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A name whose value both ends hold.
+
+    Args:
+        value: Gives the value, while it lives.
+        digest: Of the value when both ends were equal; None for an atom, and for what cannot be told any more.
+        numbers: Of the objects in it, in order; 0 for one without a twin.
+        version: Of the name there, when both ends were equal.
+        needs: Names that code in it mentions.
+    """
+
+    value: Held
+    digest: bytes | None = None
+    numbers: tuple[int, ...] = ()
+    version: int = 0
+    needs: tuple[str, ...] = ()
+
+
+class Mirror:
+    """One end's records.
+
+    Args:
+        side: 0 for the kernel, 1 for the worker.
+        reference: Gives a token for an object that stands for something elsewhere.
+    """
+
+    def __init__(self, side: int, reference: Reference | None = None) -> None:
+        self.twins = Twins(side)
+        self.records: dict[str, Record] = {}
+        self.turn = 0
+        self.reference = reference
+
+    def is_same(self, name: str, value: object) -> tuple[bool, Look | None]:
+        """Tell whether a name's value is what it was; and what was seen of it, where it was walked."""
+        record = self.records.get(name)
+        if type(value) in ATOMS:
+            return record is not None and record.digest == b"" and same_atom(value, record.value()), None
+        seen = look(value, self.reference)
+        if record is None or seen is None or seen.digest != record.digest:
+            return False, seen
+        number = self.twins.number
+        if record.value() is value:
+            return tuple(number(obj) for obj in seen.objects) == record.numbers, seen
+        return self._adopt(name, value, seen, record), seen
+
+    def keep(self, name: str, value: object, seen: Look | None, needs: Iterable[str] | None = None) -> None:
+        """Note that both ends are equal in a name."""
+        before = self.records.get(name)
+        numbers = tuple(self.twins.number(obj) for obj in seen.objects) if seen is not None else ()
+        if before is not None:
+            self.twins.disown(name, set(before.numbers).difference(numbers))
+        self.twins.own(name, (number for number in numbers if number))
+        known = tuple(needs) if needs is not None else (before.needs if before is not None else ())
+        version = before.version if before is not None else 0
+        digest = seen.digest if seen is not None else b"" if type(value) in ATOMS else None
+        self.records[name] = Record(held(value), digest, numbers, version, known)
+        if seen is not None:
+            for obj in seen.objects:
+                number = self.twins.number(obj)
+                if number and id(obj) in seen.leaves:
+                    self.twins.leaves[number] = seen.leaves[id(obj)]
+
+    def version(self, name: str, version: int) -> None:
+        """Note the version there with which this end is equal."""
+        record = self.records.get(name)
+        if record is not None:
+            self.records[name] = replace(record, version=version)
+
+    def unsure(self, names: Iterable[str]) -> None:
+        """Forget what names held, but not which version was known."""
+        for name in names:
+            record = self.records.get(name)
+            if record is not None:
+                self.twins.disown(name, record.numbers)
+                self.records[name] = Record(_gone, None, (), record.version, record.needs)
+
+    def forget(self, name: str) -> None:
+        """Forget a name."""
+        record = self.records.pop(name, None)
+        if record is not None:
+            self.twins.disown(name, record.numbers)
+
+    def part(self) -> None:
+        """Forget which objects are twins; names stay known by their digests."""
+        self.twins.clear()
+        for name, record in self.records.items():
+            self.records[name] = replace(record, numbers=(0,) * len(record.numbers))
+
+    def sweep(self, namespace: Mapping[str, Any]) -> None:
+        """Let go of values that their names no longer stand for."""
+        for name, record in list(self.records.items()):
+            if record.digest and record.numbers and namespace.get(name, self) is not record.value():
+                self.twins.release(name, record.numbers)
+                self.records[name] = replace(record, value=_gone)
+
+    def _adopt(self, name: str, value: object, seen: Look, record: Record) -> bool:
+        """Take an equal value for the one before, so that running a cell again ships nothing; aliases must agree."""
+        if len(seen.objects) != len(record.numbers) or len(set(map(id, seen.objects))) != len(set(record.numbers)):
+            return False
+        for obj, number in zip(seen.objects, record.numbers, strict=True):
+            mine = self.twins.number(obj)
+            if mine != number and (mine or not number or self.twins.owners(number) != {name}):
+                return False
+        for obj, number in zip(seen.objects, record.numbers, strict=True):
+            if self.twins.number(obj) != number:
+                self.twins.bind(number, obj)
+        self.records[name] = replace(record, value=held(value))
+        return True

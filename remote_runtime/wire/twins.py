@@ -1,0 +1,123 @@
+"""Objects that both ends hold, by number: the same number stands for the one object here and its twin there.
+
+    object -> number, on its way out        number -> object, on its way in
+
+A number is given once and never again. Where a kind of object allows it, the table holds it weakly, so that what the
+user lets go of is gone; lists, dicts, sets and bytearrays are held until no name owns them.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from functools import partial
+
+Held = Callable[[], object | None]
+
+_STRONG = (list, dict, set, frozenset, tuple, bytearray, str, bytes, int, float, complex, type(None))
+
+
+def held(obj: object, on_death: Callable[[], None] | None = None) -> Held:
+    """Return what gives an object as long as it lives; it lives on by this alone only where it must.
+
+    Args:
+        obj: Any object.
+        on_death: Called when it is gone.
+    """
+    if type(obj) not in _STRONG:
+        try:
+            return weakref.ref(obj, (lambda _: on_death()) if on_death is not None else None)
+        except TypeError:
+            pass
+    return lambda: obj
+
+
+class Twins:
+    """The table of one end.
+
+    Args:
+        side: 0 or 1; the two ends give odd and even numbers, so they never give the same.
+    """
+
+    def __init__(self, side: int) -> None:
+        self._next = 2 + side
+        self._objects: dict[int, Held] = {}
+        self._numbers: dict[int, int] = {}
+        self._owners: dict[int, set[str]] = {}
+        self.leaves: dict[int, bytes] = {}
+
+    def number(self, obj: object) -> int:
+        """Return an object's number; 0 when it has none."""
+        return self._numbers.get(id(obj), 0)
+
+    def object(self, number: int) -> object | None:
+        """Return the object of a number; None when it is gone."""
+        found = self._objects.get(number)
+        return None if found is None else found()
+
+    def owners(self, number: int) -> set[str]:
+        """Return the names in whose values an object was met."""
+        return self._owners.get(number, set())
+
+    def name(self, objects: Iterable[object]) -> list[int]:
+        """Give new numbers to objects, in order."""
+        numbers = []
+        for obj in objects:
+            self.bind(self._next, obj)
+            numbers.append(self._next)
+            self._next += 2
+        return numbers
+
+    def bind(self, number: int, obj: object) -> None:
+        """Let a number stand for an object."""
+        self._part(number)
+        before = self._numbers.get(id(obj))
+        if before is not None:
+            self._part(before)
+        key = id(obj)
+        self._objects[number] = held(obj, partial(self._died, number, key))
+        self._numbers[key] = number
+
+    def own(self, name: str, numbers: Iterable[int]) -> None:
+        """Note that a name's value holds objects."""
+        for number in numbers:
+            self._owners.setdefault(number, set()).add(name)
+
+    def disown(self, name: str, numbers: Iterable[int]) -> None:
+        """Note that a name's value no longer holds objects; one that nobody owns is let go of."""
+        for number in numbers:
+            owners = self._owners.get(number)
+            if owners is None:
+                continue
+            owners.discard(name)
+            if not owners:
+                self.drop(number)
+
+    def release(self, name: str, numbers: Iterable[int]) -> None:
+        """Let go of objects that only one name owns; their numbers stay, for an equal value to take."""
+        for number in numbers:
+            if self._owners.get(number) == {name}:
+                self._part(number)
+
+    def drop(self, number: int) -> None:
+        """Let go of an object."""
+        self._part(number)
+        self._owners.pop(number, None)
+        self.leaves.pop(number, None)
+
+    def clear(self) -> None:
+        """Let go of all of them; numbers given from now on are new."""
+        for table in (self._objects, self._numbers, self._owners, self.leaves):
+            table.clear()  # type: ignore[attr-defined]
+
+    def _part(self, number: int) -> None:
+        found = self._objects.pop(number, None)
+        obj = found() if found is not None else None
+        if obj is not None and self._numbers.get(id(obj)) == number:
+            del self._numbers[id(obj)]
+
+    def _died(self, number: int, key: int) -> None:
+        # Called by the garbage collector, anywhere: single operations on dicts only.
+        if self._numbers.get(key) == number:
+            self._numbers.pop(key, None)
+        self._objects.pop(number, None)
