@@ -19,10 +19,12 @@ from typing import Any
 from jupyter_ext.far import Far
 from kernel_proxy.errors import WarmcellError
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.arrival import Arrival
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.unpacking import UnpackError, unpack
 
 EXCEPTION = "!exception"
+CONTESTED = "it was changed here while the cell ran"
 NOTHING = object()
 """Stands for a result that did not come back, where None would be a value."""
 
@@ -47,6 +49,8 @@ class Results:
     Args:
         values: Name here -> value or handle.
         deleted: Names that are gone there.
+        updated: Names whose values were changed there and are changed here now.
+        left: Name -> why what changed there is not here.
         problems: Name -> why it could not be rebuilt here; the empty name stands for all of them.
         result: Value of the last expression, or `NOTHING`.
         exception: The user's own exception, if it came back.
@@ -54,6 +58,8 @@ class Results:
 
     values: dict[str, Any] = field(default_factory=dict)
     deleted: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    left: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     result: Any = NOTHING
     exception: BaseException | None = None
@@ -69,11 +75,18 @@ def read(end: pb.End, bundle: Bundle | None, namespace: dict[str, Any], far: Far
         far: The session, for what did not travel.
         wishes: How the notebook wants its names.
     """
-    values, problems = _values(end, bundle, namespace, far, wishes.fetched)
+    arrival = far.mirror.arrival(end.turn, end.updated) if bundle is not None else None
+    values, problems = _values(end, bundle, namespace, far, wishes.fetched, arrival)
+    if problems and end.turn:
+        far.mirror.part()
     values.update({held.name: far.handle(held) for held in end.held})
     exception = values.pop(EXCEPTION, None)
     result = values.pop(end.result_name, NOTHING) if end.result_name else NOTHING
-    return Results(_renamed(values, wishes.renames), tuple(end.deleted), problems, result, exception)
+    left = dict(end.ahead)
+    if arrival is not None:
+        left.update(dict.fromkeys(arrival.contested, CONTESTED), **arrival.unfit)
+    updated = tuple(name for name in end.updated if name not in left and name not in problems)
+    return Results(_renamed(values, wishes.renames), tuple(end.deleted), updated, left, problems, result, exception)
 
 
 def bind(results: Results, namespace: dict[str, Any]) -> None:
@@ -84,24 +97,30 @@ def bind(results: Results, namespace: dict[str, Any]) -> None:
 
 
 def _values(
-    end: pb.End, bundle: Bundle | None, namespace: dict[str, Any], far: Far, fetched: Iterable[str]
+    end: pb.End,
+    bundle: Bundle | None,
+    namespace: dict[str, Any],
+    far: Far,
+    fetched: Iterable[str],
+    landing: Arrival | None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     if bundle is None or not len(bundle.pickle):
         return {}, {}
     try:
-        return _unpacked(bundle, namespace), {}
+        return _unpacked(bundle, namespace, landing), {}
     except UnpackError as error:
-        wanted = sorted((set(fetched) & set(end.alive)) - {held.name for held in end.held})
+        told = set(fetched).union(end.updated)
+        wanted = sorted((told & set(end.alive)) - {held.name for held in end.held})
         values, problems = _one_by_one(wanted, far.copy)
         return values, problems if error.name in (*values, *problems) else {error.name: error.message, **problems}
 
 
-def _unpacked(bundle: Bundle, namespace: dict[str, Any]) -> dict[str, Any]:
+def _unpacked(bundle: Bundle, namespace: dict[str, Any], landing: Arrival | None) -> dict[str, Any]:
     missing: list[str] = []
     try:
         while True:
             try:
-                return unpack(bundle, namespace)
+                return unpack(bundle, namespace, landing=landing)
             except UnpackError as error:
                 if error.reason != "module" or not error.module or error.module in sys.modules:
                     raise

@@ -129,8 +129,9 @@ def _vars(connection: Connection, command: Command) -> Report:
 
 def _get(connection: Connection, command: Command) -> Report:
     far = _here(connection)
-    values = {name: far.copy(name) for name in command.args}
-    connection.namespace.update(values)
+    values = {}
+    for name in command.args:
+        connection.namespace[name] = values[name] = far.take_over(name)
     return Report(f"got {', '.join(values)}")
 
 
@@ -139,13 +140,20 @@ def _put(connection: Connection, command: Command) -> Report:
     connection.require_held(command.args)
     wanted = Wanted(frozenset(), inputs=tuple((name, name) for name in command.args), only=True)
     gates = Gates(size_gate_bytes=connection.traits.size_gate_bytes)
-    packed = gather(wanted, connection.namespace, session_id=far.key, gates=gates).packed
-    far.session.put(packed)
+    mirror = far.mirror
+    capture = gather(wanted, connection.namespace, session_id=far.key, gates=gates, mirror=mirror)
+    packed, delta = capture.packed, capture.delta
+    sync = mirror.sync(delta, command.args)
+    far.session.put(packed, sync)
+    mirror.sent(sync, delta, packed)
     return Report(f"put {', '.join(packed.names)} · ↑ {size_text(packed.bundle.size_bytes)}")
 
 
 def _rm(connection: Connection, command: Command) -> Report:
-    return reports.removed(_here(connection).session.remove(command.args), "removed")
+    far = _here(connection)
+    removed = far.session.remove(command.args)
+    far.mirror.forget(removed.names)
+    return reports.removed(removed, "removed")
 
 
 def _free(connection: Connection, command: Command) -> Report:

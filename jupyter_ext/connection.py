@@ -220,6 +220,11 @@ class Connection:
             if far.session.session_id == session_id:
                 self._sessions.pop(key).close()
 
+    def sweep(self) -> None:
+        """Let go of values that the notebook's names no longer stand for."""
+        for far in self._sessions.values():
+            far.sweep()
+
     def close(self) -> None:
         """Detach from the runtime; everything lives on there."""
         for far in self._sessions.values():
@@ -241,7 +246,7 @@ class Connection:
             on_wait=lambda waiting: say(waiting_text(waiting)),
         )
         session.on_notice = lambda notice: self.pending.append(notice.text)
-        self._sessions[name, target] = found = Far(session)
+        self._sessions[name, target] = found = Far(session, notebook_of(self.shell))
         return found
 
 

@@ -9,6 +9,7 @@ print no error output, and a notebook run would go on.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,7 @@ def load(shell: InteractiveShell) -> None:
     unload(shell)
     shell.register_magics(GpuMagics(shell=shell))
     shell.input_transformers_cleanup.insert(0, transform)
+    shell.events.register("post_run_cell", magics_of(shell).sweep)
     shell.Completer.custom_matchers.append(completion.matcher(magics_of(shell)))
 
 
@@ -43,6 +45,8 @@ def unload(shell: InteractiveShell) -> None:
     ):
         hooks[:] = [hook for hook in hooks if getattr(hook, "__name__", "") != name]
     if magics is not None:
+        with contextlib.suppress(ValueError):  # another extension may have taken it out
+            shell.events.unregister("post_run_cell", magics.sweep)
         magics.close()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from jupyter_ext.receipt import devices_text
 from kernel_proxy.errors import SessionLost, TransferError
 from kernel_proxy.handles import Handle, ValueInfo
+from kernel_proxy.mirror import SessionMirror
 from kernel_proxy.session import Session
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.unpacking import UnpackError
@@ -25,10 +26,12 @@ class Far:
 
     Args:
         session: The open session.
+        notebook: Whose session it is.
     """
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, session: Session, notebook: str = "") -> None:
+        self.session, self._notebook = session, notebook
+        self._mirror: tuple[str, SessionMirror] | None = None
         self._memory = 0
         self._is_closed = False
         self._dropped: deque[tuple[str, str]] = deque()
@@ -47,6 +50,28 @@ class Far:
     def where(self) -> str:
         """The devices, as text."""
         return devices_text(self.session.devices)
+
+    @property
+    def mirror(self) -> SessionMirror:
+        """What both ends hold of the names; a new, empty one for each memory."""
+        key = self.key
+        if self._mirror is None or self._mirror[0] != key:
+            self._mirror = key, SessionMirror(self._notebook, self.session.namespace, partial(_token, key))
+        return self._mirror[1]
+
+    def forgotten(self) -> list[str]:
+        """Return the names that were held at both ends by a memory that is lost; told once."""
+        if self._mirror is None or self._mirror[0] == self.key:
+            return []
+        namespace = self.session.namespace
+        names = [name for name in self._mirror[1].names if name in namespace and type(namespace[name]) is not Handle]
+        self._mirror = None
+        return sorted(names)
+
+    def sweep(self) -> None:
+        """Let go of values that the notebook's names no longer stand for."""
+        if self._mirror is not None:
+            self._mirror[1].sweep()
 
     def note_end(self, end: pb.End, memory: int) -> None:
         """Notice that a run lost the memory it ran in.
@@ -73,6 +98,20 @@ class Far:
         fetch = partial(self._fetch, held.name, key)
         on_drop = partial(self._queue_drop, key)
         return Handle(held.token, held.name, info, fetch, key, self.where, on_drop)
+
+    def take_over(self, name: str) -> Any:
+        """Copy a remote value here, to stand for the name that it has there: both ends hold it then.
+
+        Raises:
+            NotFound: There is no such name.
+            TransferError: It cannot be rebuilt here.
+        """
+        try:
+            value = self.session.fetch_shared(name, self.mirror)
+        except UnpackError as error:
+            self.mirror.part()
+            raise TransferError(error.message, error.hint) from error
+        return value
 
     def copy(self, name: str) -> Any:
         """Copy a remote value here, by its name.
@@ -114,6 +153,10 @@ class Far:
             return self.session.fetch(**which)
         except UnpackError as error:
             raise TransferError(error.message, error.hint) from error
+
+
+def _token(key: str, obj: object) -> str | None:
+    return obj.token if type(obj) is Handle and obj.session_id == key else None
 
 
 def lost_handle(name: str) -> SessionLost:

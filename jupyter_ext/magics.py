@@ -67,6 +67,11 @@ class GpuMagics(Magics, GpuSettings):
         """The connection as far as one was made."""
         return self._connection
 
+    def sweep(self, *_: object) -> None:
+        """Let go of values that names no longer stand for; IPython calls this after each cell."""
+        if self._connection is not None:
+            self._connection.sweep()
+
     def close(self) -> None:
         """Close the connection, if there is one; sessions live on at the runtime."""
         if self._connection is not None:

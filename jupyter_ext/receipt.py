@@ -7,7 +7,7 @@ Facts are measured where they happen and put together here; nothing is shown tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,9 @@ class RunFacts:
         received_bytes: Bytes of values that came back.
         sent: Names that travelled.
         reused: Names that stayed where they were.
+        updated: Names that the run changed, and that are changed here now.
+        left: Names that changed there and not here, each with the reason.
+        slow: Names that took long to compare, in seconds.
         bound: Names set here.
         kept: Name -> size in bytes of values that stayed remote; None where the size is not known.
         deleted: Names deleted here.
@@ -60,6 +63,9 @@ class RunFacts:
     received_bytes: int = 0
     sent: list[str] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
+    slow: dict[str, float] = field(default_factory=dict)
     bound: list[str] = field(default_factory=list)
     kept: dict[str, int | None] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
@@ -78,13 +84,15 @@ def line(facts: RunFacts) -> str:
         "" if facts.status in _MARKS else facts.status,
         f"{seconds_text(facts.total_s)} ({_times(facts)})",
         f"↑ {size_text(facts.sent_bytes)} ↓ {size_text(facts.received_bytes)}",
-        # Without digests an unchanged value travels again; the reader should know.
-        _names("sent every time:", facts.sent),
+        _names("sent", facts.sent),
         _names("reused", facts.reused),
         _names("set", facts.bound),
+        _names("updated", facts.updated),
         _names("kept remote", kept),
         _names("deleted", facts.deleted),
         _names("not brought here:", facts.problems),
+        _names("newer there:", sorted(facts.left)),
+        _slow(facts.slow),
     ]
     return " · ".join(part for part in parts if part)
 
@@ -124,6 +132,11 @@ def seconds_text(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     return f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"
+
+
+def _slow(slow: Mapping[str, float]) -> str:
+    told = [f"`{name}` took {seconds_text(slow[name])} to compare" for name in sorted(slow)]
+    return f"{', '.join(told)}: make it in a cell there, or `--keep` it" if told else ""
 
 
 def _times(facts: RunFacts) -> str:

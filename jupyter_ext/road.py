@@ -16,16 +16,18 @@ from jupyter_ext import display, names, reports, tracebacks
 from jupyter_ext.binding import Wishes
 from jupyter_ext.cells import Cell
 from jupyter_ext.connection import Connection
+from jupyter_ext.far import Far
 from jupyter_ext.interrupts import Presses
 from jupyter_ext.jobs import Job
 from jupyter_ext.names import CellPlan
 from jupyter_ext.receipt import size_text
 from jupyter_ext.reports import Report
 from jupyter_ext.status import StatusLine
-from jupyter_ext.trip import Trip, arrive, conclude, facts_of, show
+from jupyter_ext.trip import Trip, arrive, conclude, end_of, facts_of, show
 from kernel_proxy.errors import CaptureError
 from kernel_proxy.gather import Capture, Gates, Wanted, gather, survey
 from kernel_proxy.handles import Handle
+from kernel_proxy.session import RunStream
 from remote_runtime.wire import messages_pb2 as pb
 
 
@@ -47,14 +49,14 @@ def run_cell(connection: Connection, cell: Cell) -> Any:
         return rehearse(connection, cell, plan)
     with status_line(connection, cell.request.quiet) as status:
         trip = board(connection, cell, plan, status)
-        capture = pack_up(trip, cell, plan)
-        run = run_of(trip, cell, plan)
-        bundle = capture.packed.bundle if capture.packed.names else None
         if cell.request.background:
-            return Job.depart(trip, trip.far.session.run(run, bundle), cell.request.background_name)
+            return Job.depart(trip, send(trip, cell, plan), cell.request.background_name)
         with Presses(trip.interrupt):
-            stream = trip.far.session.run(run, bundle)
+            stream = send(trip, cell, plan)
             shown = show(trip, stream)
+            if end_of(stream).problem.code == "mirror":
+                stream = send_again(trip, cell, plan)
+                shown = show(trip, stream)
         results = arrive(trip, stream, shown)
         value = conclude(trip, stream, results)
         return None if cell.in_cell else value
@@ -88,7 +90,9 @@ def rehearse(connection: Connection, cell: Cell, plan: CellPlan) -> Report:
     """Show what would travel; nothing is sent, and no runtime is started."""
     far = connection.opened(cell.request.target or "")
     key = far.key if far is not None else None
-    rows = survey(_wanted(cell, plan), connection.namespace, session_id=key, gates=_gates(connection))
+    mirror = far.mirror if far is not None else None
+    wanted = _wanted(cell, plan)
+    rows = survey(wanted, connection.namespace, session_id=key, gates=_gates(connection), mirror=mirror)
     return reports.dry_run(rows, plan, connection.target(cell.request.target or ""))
 
 
@@ -107,7 +111,7 @@ def board(connection: Connection, cell: Cell, plan: CellPlan, status: StatusLine
     far = connection.session(cell.request.target or "", status.say)
     status.at(far.where)
     far.let_go()
-    _show_pending(connection)
+    _show_pending(connection, far)
     facts = facts_of(far, uuid.uuid4().hex[:12])
     facts.wait_s = time.perf_counter() - started_s
     return Trip(
@@ -124,7 +128,7 @@ def board(connection: Connection, cell: Cell, plan: CellPlan, status: StatusLine
 
 
 def pack_up(trip: Trip, cell: Cell, plan: CellPlan) -> Capture:
-    """Gather what the cell needs into one bundle.
+    """Gather what the session does not hold yet into one bundle.
 
     Raises:
         CaptureError: A value cannot travel.
@@ -132,18 +136,21 @@ def pack_up(trip: Trip, cell: Cell, plan: CellPlan) -> Capture:
     """
     began_s, connection, wanted = time.perf_counter(), trip.connection, _wanted(cell, plan)
     connection.require_held(_local_names(wanted))
-    capture = gather(wanted, connection.namespace, session_id=trip.far.key, gates=_gates(connection))
+    far = trip.far
+    capture = gather(
+        wanted, connection.namespace, session_id=far.key, gates=_gates(connection), mirror=far.mirror
+    )
     for notice in capture.notices:
         display.notice(connection.shell, notice)
-    size_bytes = capture.packed.bundle.size_bytes if capture.packed.names else 0
+    size_bytes = capture.bundle.size_bytes if capture.bundle is not None else 0
     trip.status.say(f"sending {size_text(size_bytes)}" if size_bytes else "running")
-    trip.facts.sent = sorted(set(capture.packed.names) - set(capture.reused))
-    trip.facts.reused = sorted(capture.reused)
+    trip.facts.sent, trip.facts.reused = capture.sent, sorted(capture.reused)
+    trip.facts.slow = dict(capture.delta.slow) if capture.delta is not None else {}
     trip.facts.send_s = time.perf_counter() - began_s
     return capture
 
 
-def run_of(trip: Trip, cell: Cell, plan: CellPlan) -> pb.Run:
+def run_of(trip: Trip, cell: Cell, plan: CellPlan, capture: Capture) -> pb.Run:
     """Write the run as the worker takes it."""
     request, traits, namespace = cell.request, trip.connection.traits, trip.connection.namespace
     returns = pb.Returns(
@@ -153,8 +160,9 @@ def run_of(trip: Trip, cell: Cell, plan: CellPlan) -> pb.Run:
         name_limit_bytes=traits.name_limit_bytes,
         total_limit_bytes=traits.total_limit_bytes,
     )
-    captured = plan.reads | plan.weak_reads | {there for there, _ in request.inputs}
-    own = [n for n in plan.binds - captured if n in namespace and type(namespace[n]) is not Handle]
+    captured = plan.reads.union(plan.weak_reads, (there for there, _ in request.inputs), capture.considered)
+    touched = (plan.binds | plan.deletes) - captured
+    own = [n for n in touched if n in namespace and type(namespace[n]) is not Handle]
     return pb.Run(
         run_id=trip.facts.run_id,
         source=cell.source,
@@ -170,11 +178,36 @@ def run_of(trip: Trip, cell: Cell, plan: CellPlan) -> pb.Run:
     )
 
 
+def send(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
+    """Send the run with what it needs, and note what the session holds from now on.
+
+    Raises:
+        CaptureError: A value cannot travel.
+        SessionLost: The session, or a handle's memory, is gone.
+    """
+    capture = pack_up(trip, cell, plan)
+    run, mirror = run_of(trip, cell, plan, capture), trip.far.mirror
+    run.sync.CopyFrom(mirror.sync(capture.delta, [there for there, _ in cell.request.inputs]))
+    stream = trip.far.session.run(run, capture.bundle)
+    mirror.sent(run.sync, capture.delta, capture.packed)
+    return stream
+
+
+def send_again(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
+    """Send a run once more, after the session no longer held what it was taken to hold."""
+    mirror = trip.far.mirror
+    mirror.refused(mirror.names)
+    trip.facts.run_id = uuid.uuid4().hex[:12]
+    display.notice(trip.connection.shell, "the session no longer held what was sent before: it is sent again")
+    return send(trip, cell, plan)
+
+
 # -- small parts -------------------------------------------------------------------------------------------
 
 
 def _wanted(cell: Cell, plan: CellPlan) -> Wanted:
-    return Wanted(plan.reads, plan.weak_reads, cell.request.inputs, cell.request.only)
+    request = cell.request
+    return Wanted(plan.reads, plan.weak_reads, request.inputs, request.only, request.fresh)
 
 
 def _local_names(wanted: Wanted) -> set[str]:
@@ -193,7 +226,7 @@ def _wishes(cell: Cell, plan: CellPlan) -> Wishes:
     return Wishes(renames, plan.binds)
 
 
-def _show_pending(connection: Connection) -> None:
+def _show_pending(connection: Connection, far: Far) -> None:
     lost = connection.newly_lost()
     if lost:
         gone = ", ".join(f"`{name}`" for name in lost)
@@ -201,5 +234,9 @@ def _show_pending(connection: Connection) -> None:
             connection.shell,
             f"the session's memory was lost, and with it {gone}: rerun the cells that make them",
         )
+    forgotten = far.forgotten()
+    if forgotten:
+        names = ", ".join(f"`{name}`" for name in forgotten)
+        display.notice(connection.shell, f"the session's memory was lost: {names} are sent again where cells need them")
     while connection.pending:
         display.notice(connection.shell, connection.pending.popleft())

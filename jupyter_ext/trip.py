@@ -19,8 +19,12 @@ from jupyter_ext.far import Far
 from jupyter_ext.receipt import RunFacts
 from jupyter_ext.status import StatusLine
 from kernel_proxy.errors import WarmcellError
+from kernel_proxy.handles import Handle
 from kernel_proxy.session import RunStream
 from remote_runtime.wire import messages_pb2 as pb
+
+NEVER_RAN = ("mirror", "diverged", "unpack")
+"""Codes of ends that refuse a run before it began."""
 
 
 @dataclass
@@ -124,6 +128,7 @@ def arrive(trip: Trip, stream: RunStream, shown: display.Rendered | None = None)
     namespace = trip.connection.namespace
     results = binding.read(end, stream.bundle, namespace, trip.far, trip.wishes)
     binding.bind(results, namespace)
+    _mirror(trip, end, results)
     if shown is not None and results.result is not NOTHING:
         display.settle(trip.connection.shell, shown, results.result)
     _note(trip.facts, end, results)
@@ -144,6 +149,9 @@ def conclude(trip: Trip, stream: RunStream, results: Results) -> Any:
         trip.facts.total_s = time.perf_counter() - trip.started_s
     mime, metadata = receipt.mime(trip.facts)
     trip.status.close(mime if trip.has_receipt else None, metadata)
+    for name, why in results.left.items():
+        hint = f"`%gpu get {name}` takes what is there"
+        display.notice(connection.shell, f"`{name}` changed in the session and not here, because {why}: {hint}")
     for name, problem in results.problems.items():
         hint = f"`%gpu get {name}` tries again" if name else "`%gpu vars` lists what is there"
         display.notice(connection.shell, f"{problem}; it stays remote: {hint}")
@@ -164,6 +172,19 @@ def end_of(stream: RunStream) -> pb.End:
     return stream.end
 
 
+def _mirror(trip: Trip, end: pb.End, results: Results) -> None:
+    """Note what both ends hold now."""
+    mirror = trip.far.mirror
+    if end.problem.code in NEVER_RAN:
+        mirror.refused(trip.facts.sent)
+        return
+    held = {name for name, value in results.values.items() if type(value) is Handle}
+    away = {source for source in trip.wishes.renames if source not in results.values}
+    mirror.landed(end.turn, end.versions, {*results.left, *results.problems, *away})
+    mirror.hold(held)
+    mirror.forget((*results.deleted, *away))
+
+
 def _note(facts: RunFacts, end: pb.End, results: Results) -> None:
     held = {
         h.name: (h.size_bytes if h.HasField("size_bytes") else None)
@@ -174,6 +195,9 @@ def _note(facts: RunFacts, end: pb.End, results: Results) -> None:
     facts.kept = held
     facts.bound = sorted(name for name in results.values if name not in held)
     facts.deleted = sorted(results.deleted)
+    facts.updated = sorted(results.updated)
+    facts.left, facts.slow = dict(results.left), dict(end.slow) | facts.slow
+    facts.bound = sorted(set(facts.bound).difference(results.updated))
     facts.problems = sorted(name for name in results.problems if name)
 
 

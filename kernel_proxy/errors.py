@@ -20,6 +20,7 @@
     |   +-- Interrupted         because it ignored the interrupt and had to be killed
     +-- RunCancelled            someone cancelled the run
     +-- RunTimeout (TimeoutError)
+    +-- DivergedError           a name was changed here and in the session
     +-- TransferError           a value arrived and could not be rebuilt, or could not leave
     +-- DiskFull                a disk of the runtime is full
     +-- RuntimeDefect           a defect of ours
@@ -134,6 +135,10 @@ class RunTimeout(WarmcellError, TimeoutError):
     """The run passed its `--timeout`."""
 
 
+class DivergedError(WarmcellError):
+    """A name was changed here and in the session since they were last equal; nothing ran."""
+
+
 class TransferError(WarmcellError):
     """A value could not be rebuilt where it arrived, or could not leave."""
 
@@ -187,6 +192,8 @@ CLASSES: Mapping[str, type[WarmcellError]] = {
     "protocol": ProtocolError,
     "disk-full": DiskFull,
     "not-found": NotFound,
+    "mirror": TransferError,
+    "diverged": DivergedError,
     "busy": TargetBusy,
     "unavailable": RuntimeUnavailable,
     "internal": RuntimeDefect,

@@ -13,26 +13,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from kernel_proxy.errors import CaptureError, HandleError
+from kernel_proxy import refusals
+from kernel_proxy.errors import CaptureError
 from kernel_proxy.gates import Gates, estimate_bytes, is_shells
-from kernel_proxy.handles import Handle, size_text
+from kernel_proxy.handles import Handle
+from kernel_proxy.mirror import SessionMirror
+from remote_runtime.wire.bundle import Bundle
+from remote_runtime.wire.delta import Delta
 from remote_runtime.wire.payload import Packed, PackError, pack
 
 __all__ = ["Capture", "Gates", "Row", "Wanted", "gather", "survey"]
 
 Action = Literal["send", "reuse", "absent", "skip"]
-
-_ITERATORS = (
-    "list_iterator",
-    "tuple_iterator",
-    "zip",
-    "map",
-    "filter",
-    "enumerate",
-    "reversed",
-    "range_iterator",
-)
-
 
 @dataclass(frozen=True)
 class Wanted:
@@ -43,12 +35,14 @@ class Wanted:
         weak_reads: Names that a function in it may read; sent if they are here and can travel.
         inputs: Remote name and local name of each `-i`.
         only: Whether the inputs are all; what their code uses travels nevertheless.
+        fresh: Whether what the session has already travels again.
     """
 
     reads: frozenset[str]
     weak_reads: frozenset[str] = frozenset()
     inputs: tuple[tuple[str, str], ...] = ()
     only: bool = False
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ class Row:
 
     Args:
         name: The remote name.
-        why: `read`, `weak`, `-i`, or `used by` and a variable.
+        why: `read`, `weak`, `-i`, `used by` and a variable, or `shared`.
         type_name: The value's class; empty when it is absent.
         size_bytes: What it adds to the bundle, or an estimate; None when unknown.
         action: What happens with it. `skip` stays here.
@@ -84,6 +78,7 @@ class Capture:
         reused: Names whose value is alive there already; only their tokens travel.
         aliases: Names of which that is true under another name there.
         notices: What the user may not expect, in sentences.
+        delta: What both ends hold, and what of it changed; None for a session that is not open.
     """
 
     packed: Packed
@@ -91,9 +86,33 @@ class Capture:
     reused: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    delta: Delta | None = None
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """What travels; None when nothing does."""
+        tells = self.packed.names or (self.delta is not None and self.delta.changed)
+        return self.packed.bundle if tells else None
+
+    @property
+    def considered(self) -> list[str]:
+        """Names that were looked at, those that code mentions included."""
+        return [row.name for row in self.rows]
+
+    @property
+    def sent(self) -> list[str]:
+        """Names whose values, or what changed in them, travel."""
+        return sorted(set(self.packed.names).union(self.delta.changed if self.delta else ()).difference(self.reused))
 
 
-def gather(wanted: Wanted, namespace: dict[str, Any], *, session_id: str | None, gates: Gates) -> Capture:
+def gather(
+    wanted: Wanted,
+    namespace: dict[str, Any],
+    *,
+    session_id: str | None,
+    gates: Gates,
+    mirror: SessionMirror | None = None,
+) -> Capture:
     """Pack what a cell needs.
 
     Args:
@@ -101,30 +120,39 @@ def gather(wanted: Wanted, namespace: dict[str, Any], *, session_id: str | None,
         namespace: The notebook's.
         session_id: The session it goes to; None when it is not open yet.
         gates: The limits for what is captured by itself.
+        mirror: What the session holds already; None sends everything.
 
     Raises:
         CaptureError: A value cannot travel.
         SizeGate: A value is too large to be sent without being asked for.
         SecretGate: A string is named like a secret.
     """
-    draft = _Draft(wanted, namespace, session_id, gates)
+    draft = _Draft(wanted, namespace, session_id, gates, mirror)
     packed = draft.packed(strict=True)
     handles = {name: value for name, value in draft.values.items() if type(value) is Handle}
     return Capture(
         packed,
         tuple(draft.rows.values()),
-        tuple(handles),
+        (*handles, *(sorted(draft.delta.same) if draft.delta is not None else ())),
         tuple(name for name, handle in handles.items() if handle.name != name),
-        tuple(_notices(draft.values)),
+        tuple(refusals.notices(draft.values)),
+        draft.delta,
     )
 
 
 def survey(
-    wanted: Wanted, namespace: dict[str, Any], *, session_id: str | None, gates: Gates
+    wanted: Wanted,
+    namespace: dict[str, Any],
+    *,
+    session_id: str | None,
+    gates: Gates,
+    mirror: SessionMirror | None = None,
 ) -> tuple[Row, ...]:
     """Tell what `gather` would do, problems included; takes the same arguments, raises nothing of its own."""
-    draft = _Draft(wanted, namespace, session_id, gates)
+    draft = _Draft(wanted, namespace, session_id, gates, mirror)
     draft.packed(strict=False)
+    if draft.delta is not None:
+        draft.delta.abandon()
     return tuple(draft.rows.values())
 
 
@@ -136,11 +164,18 @@ class _Draft:
         namespace: As `gather` takes it.
         session_id: As `gather` takes it.
         gates: As `gather` takes it.
+        mirror: As `gather` takes it.
     """
 
     def __init__(
-        self, wanted: Wanted, namespace: dict[str, Any], session_id: str | None, gates: Gates
+        self,
+        wanted: Wanted,
+        namespace: dict[str, Any],
+        session_id: str | None,
+        gates: Gates,
+        mirror: SessionMirror | None,
     ) -> None:
+        self._mirror, self.delta = mirror, mirror.delta() if mirror is not None else None
         self._wanted, self._namespace = wanted, namespace
         self._session_id, self._gates = session_id, gates
         self._strict = True
@@ -162,8 +197,11 @@ class _Draft:
             try:
                 packed = self._attempt()
             except PackError as error:
-                self._refuse(error.name, _capture_error(error, self.rows[error.name]))
+                self._meet(error.name)
+                self._refuse(error.name, refusals.capture_error(error, self.rows[error.name].why))
                 continue
+            for name in packed.sizes:
+                self._meet(name)
             over = {name: self._too_large(name, size) for name, size in packed.sizes.items()}
             large = {name: error for name, error in over.items() if error is not None}
             if not large:
@@ -177,9 +215,22 @@ class _Draft:
         self.values = {}
         for name, source, why in self._requests():
             self._consider(name, source, why)
-        return pack(
-            dict(self.values), namespace=self._namespace, reference=self._reference, expand=self._expand
-        )
+        while True:
+            extent = self.delta.extent if self.delta is not None else None
+            packed = pack(
+                dict(self.values),
+                namespace=self._namespace,
+                reference=self._reference,
+                expand=self._expand,
+                shared=self.delta,
+            )
+            if self.delta is None or self.delta.extent == extent:
+                return packed
+
+    def _meet(self, name: str) -> None:
+        """Note a name that travels because another value holds what changed in its own."""
+        if name not in self.rows:
+            self.rows[name] = Row(name, "shared", type(self._namespace.get(name)).__name__)
 
     def _requests(self) -> Iterator[tuple[str, str, str]]:
         yield from ((name, source, "-i") for name, source in self._wanted.inputs)
@@ -201,18 +252,41 @@ class _Draft:
         if source not in self._namespace:
             self.rows[name] = Row(name, why, action="absent")
             if why == "-i":
-                self._refuse(name, _undefined(source))
+                self._refuse(name, refusals.undefined(source))
             return
         value = self._namespace[source]
+        if self._is_held(name, source, why, value):
+            return
         if why != "-i" and is_shells(source, self._namespace):
             self.rows[name] = Row(name, why, type(value).__name__, action="skip")
             return
         self.rows[name] = self._row(name, why, value)
         error = self._stopped(name, why, value)
-        if error is None:
-            self.values[name] = value
-        else:
+        if error is not None:
             self._refuse(name, error)
+        elif self._weigh(name, source, why, value) != "changed":
+            self.values[name] = value
+
+    def _is_held(self, name: str, source: str, why: str, value: object) -> bool:
+        """Reuse a value that the session has as it is; what its code mentions is looked at all the same."""
+        if self._mirror is None or not self._mirror.knows(name) or self._weigh(name, source, why, value) != "same":
+            return False
+        self.rows[name] = Row(name, why, type(value).__name__, None, "reuse")
+        self._follow(name)
+        return True
+
+    def _weigh(self, name: str, source: str, why: str, value: object) -> str:
+        if self.delta is None or name != source or type(value) is Handle:
+            return "new"
+        how = self.delta.weigh(name, value, force=why == "-i" or self._wanted.fresh)
+        if how == "changed":
+            self._follow(name)
+        return how
+
+    def _follow(self, name: str) -> None:
+        for needed in self._mirror.needs(name) if self._mirror is not None else ():
+            if needed in self._namespace and not is_shells(needed, self._namespace):
+                self._consider(needed, needed, f"used by {name}")
 
     def _row(self, name: str, why: str, value: object) -> Row:
         if type(value) is Handle:
@@ -221,7 +295,7 @@ class _Draft:
 
     def _stopped(self, name: str, why: str, value: object) -> CaptureError | None:
         if type(value) is Handle and value.session_id != self._session_id:
-            return _foreign(name, name)
+            return refusals.foreign(name, name)
         return None if why == "-i" else self._gates.stopped(name, value)
 
     def _too_large(self, name: str, size_bytes: int) -> CaptureError | None:
@@ -240,42 +314,12 @@ class _Draft:
         if self._strict and row.why != "weak":
             raise error
         self._refused.add(name)
+        if self.delta is not None:
+            self.delta.give_up(name)
         self.rows[name] = replace(row, action="skip", problem=error.message, fix=error.hint)
 
     def _note_sizes(self, packed: Packed) -> None:
-        for name in packed.names:
+        for name in packed.sizes:
             row = self.rows[name]
             if row.action == "send":
                 self.rows[name] = replace(row, size_bytes=packed.sizes[name])
-
-
-def _capture_error(error: PackError, row: Row) -> CaptureError:
-    if isinstance(error.cause, HandleError):
-        return _foreign(error.name, error.path)
-    user = row.why.removeprefix("used by ")
-    used = f"; `{user}` uses it" if user != row.why else ""
-    return CaptureError(error.message + used, error.hint)
-
-
-def _foreign(name: str, path: str) -> CaptureError:
-    what = "it" if name == path else f"`{path}`"
-    return CaptureError(
-        f"`{name}` cannot travel: {what} is a handle of another session",
-        f"copy the value here first: `{path} = {path}.get()`",
-    )
-
-
-def _undefined(source: str) -> CaptureError:
-    return CaptureError(
-        f"`-i` names `{source}`, which is not defined in the notebook",
-        f"run the cell that creates `{source}`, or leave it out of `-i`",
-    )
-
-
-def _notices(values: Mapping[str, object]) -> Iterator[str]:
-    for name, value in values.items():
-        kind = type(value)
-        if kind.__module__ == "builtins" and kind.__name__ in _ITERATORS:
-            yield f"`{name}` is an iterator: its copy advances there, this one does not"
-        elif kind.__name__ == "memmap" and kind.__module__.startswith("numpy"):
-            yield f"`{name}` is memory-mapped: all of it travels, {size_text(estimate_bytes(value))}"

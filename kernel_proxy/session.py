@@ -16,11 +16,13 @@ from typing import Any
 
 from kernel_proxy.errors import NotFound, RunTimeout, RuntimeUnavailable, from_failure
 from kernel_proxy.exchange import Exchange, Reply
+from kernel_proxy.mirror import SessionMirror
 from kernel_proxy.parcels import Parcel, Stage
 from kernel_proxy.runs import RunStream
 from kernel_proxy.stream import Attachment, Line
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import payload, versions
+from remote_runtime.wire.arrival import Arrival
 from remote_runtime.wire.bundle import Bundle
 
 __all__ = ["RunStream", "Session"]
@@ -147,9 +149,27 @@ class Session:
         reply = self._ask(pb.ToWorker(fetch=pb.Fetch(name=name, token=token)), timeout_s=timeout_s)
         return self._unpacked(reply, name or token)
 
-    def put(self, packed: payload.Packed) -> None:
+    def fetch_shared(self, name: str, mirror: SessionMirror) -> Any:
+        """Return a remote value that both ends will hold under its name.
+
+        Args:
+            name: Its remote name.
+            mirror: What both ends hold.
+
+        Raises:
+            NotFound: There is no such name.
+            TransferError: It cannot be copied.
+            UnpackError: It cannot be rebuilt here.
+        """
+        reply = self._ask(pb.ToWorker(fetch=pb.Fetch(name=name, sync=mirror.sync())))
+        values = reply.message.values
+        found = self._unpacked(reply, name, mirror.arrival(values.turn))
+        mirror.landed(values.turn, {name: values.version})
+        return found
+
+    def put(self, packed: payload.Packed, sync: pb.Sync | None = None) -> None:
         """Bind packed values in the session."""
-        self._ask(pb.ToWorker(put=pb.Put()), packed.bundle)
+        self._ask(pb.ToWorker(put=pb.Put(sync=sync)), packed.bundle)
 
     def remove(self, names: Iterable[str]) -> pb.Removed:
         """Delete names in the session."""
@@ -218,10 +238,10 @@ class Session:
         finally:
             self._exchange.forget(parcel)
 
-    def _unpacked(self, reply: Reply, name: str) -> Any:
+    def _unpacked(self, reply: Reply, name: str, landing: Arrival | None = None) -> Any:
         if reply.bundle is None:
             raise NotFound(f"session {self.name} sent no value for {name}", "see `%gpu vars`")
-        return next(iter(payload.unpack(reply.bundle, self.namespace).values()))
+        return next(iter(payload.unpack(reply.bundle, self.namespace, landing=landing).values()))
 
     def _own(self) -> None:
         self._own_process()

@@ -55,6 +55,8 @@ STATUS: Mapping[str, grpc.StatusCode] = {
     "protocol": _Code.INVALID_ARGUMENT,
     "disk-full": _Code.RESOURCE_EXHAUSTED,
     "not-found": _Code.NOT_FOUND,
+    "mirror": _Code.FAILED_PRECONDITION,
+    "diverged": _Code.FAILED_PRECONDITION,
     "busy": _Code.FAILED_PRECONDITION,
     "unavailable": _Code.UNAVAILABLE,
     "internal": _Code.INTERNAL,

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from remote_runtime.wire import patches
+from remote_runtime.wire.atoms import ATOMS
 from remote_runtime.wire.delta import Tail
-from remote_runtime.wire.digests import ATOMS, look
+from remote_runtime.wire.digests import look
 from remote_runtime.wire.mirror import Mirror
 from remote_runtime.wire.patches import Content, Unfit
 
@@ -19,10 +20,17 @@ class Arrival:
 
     Args:
         mirror: This end's records.
+        updates: Names that the bundle changes in place: one that has changed here meanwhile stays as it is.
+
+    Attributes:
+        contested: Such names.
+        unfit: Names that could not be changed in place here, each with the reason.
     """
 
-    def __init__(self, mirror: Mirror) -> None:
+    def __init__(self, mirror: Mirror, updates: Iterable[str] = ()) -> None:
         self._mirror = mirror
+        # Now, because reading the bundle may change classes of the notebook already.
+        self.contested = [name for name in updates if self._has_changed(name)]
         self._contents: list[tuple[str, int, Content]] = []
         self.unfit: dict[str, str] = {}
 
@@ -42,7 +50,7 @@ class Arrival:
             memo: What the unpickler met, by its place.
             tail: The end of the bundle.
         """
-        places, numbers, leaves, changed = tail
+        places, numbers, leaves, changed, needs = tail
         self._give()
         twins = self._mirror.twins
         for place, number in zip(places, numbers, strict=True):
@@ -50,22 +58,34 @@ class Arrival:
         known = {id(obj): leaf for number, leaf in leaves.items() if (obj := twins.object(number)) is not None}
         for name, value in values.items():
             if name.isidentifier() and name != "_":
-                self._keep(name, value, known)
-        for name in changed:
+                self._keep(name, value, known, needs.get(name, ()))
+        for name in set(changed).difference(self.contested, self.unfit):
             record = self._mirror.records.get(name)
             value = record.value() if record is not None else None
             if value is not None:
-                self._keep(name, value, known)
+                self._keep(name, value, known, needs.get(name))
+        self._mirror.doubt((number for _, number, _ in self._contents), {*values, *changed})
+        self._mirror.tidy()
 
     def _give(self) -> None:
         """Instances first: sets and dicts may hash them."""
         late = ("set", "dict", "list")
         for name, number, content in sorted(self._contents, key=lambda told: told[2][0] in late):
+            twin = self._mirror.twins.object(number)
+            if name in self.contested or twin is None:  # nothing here holds it any more
+                continue
             try:
-                patches.give(self._mirror.twins.object(number), content)
+                patches.give(twin, content)
             except Unfit as error:
                 self.unfit[name] = str(error)
 
-    def _keep(self, name: str, value: object, known: Mapping[int, bytes]) -> None:
+    def _has_changed(self, name: str) -> bool:
+        record = self._mirror.records.get(name)
+        value = record.value() if record is not None else None
+        return value is not None and not self._mirror.is_same(name, value)[0]
+
+    def _keep(
+        self, name: str, value: object, known: Mapping[int, bytes], needs: Iterable[str] | None
+    ) -> None:
         seen = None if type(value) in ATOMS else look(value, self._mirror.reference, known)
-        self._mirror.keep(name, value, seen)
+        self._mirror.keep(name, value, seen, needs)

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from remote_runtime.wire import patches
-from remote_runtime.wire.digests import Look, is_canonical
+from remote_runtime.wire.digests import Look, is_canonical, look
 from remote_runtime.wire.leaves import shape_in
 from remote_runtime.wire.mirror import Mirror
 from remote_runtime.wire.patches import Content
 
-Tail = tuple[list[int], list[int], dict[int, bytes], list[str]]
-"""Places in the memo of new twins; their numbers; digests of leaves by number; names that changed in place."""
+Tail = tuple[list[int], list[int], dict[int, bytes], list[str], dict[str, tuple[str, ...]]]
+"""Places in the memo of new twins; their numbers; digests of leaves by number; names that changed in place; names that
+code in a value mentions."""
 
 
 @dataclass
@@ -47,6 +48,7 @@ class Delta:
     _known: dict[int, object] = field(default_factory=dict)
     _patches: dict[int, tuple[str, Content]] = field(default_factory=dict)
     _births: dict[int, object] = field(default_factory=dict)
+    _named: list[int] = field(default_factory=list)
 
     SLOW_S = 0.2
 
@@ -64,11 +66,11 @@ class Delta:
         """
         if name in self._values:
             return "same" if name in self.same else "changed" if name in self.changed else "new"
-        is_same, seen = self.mirror.is_same(name, value)
+        is_same, seen = self.mirror.is_same(name, value, rebound or force)
         self._values[name] = value
         if seen is not None and seen.took_s > self.SLOW_S:
             self.slow[name] = seen.took_s
-        if is_same and not force and not (rebound and seen is not None):
+        if is_same and not force:
             self.same.add(name)
             self._know(seen)
             return "same"
@@ -86,6 +88,27 @@ class Delta:
             return "changed"
         self.new[name] = seen
         return "new"
+
+    def former(self, name: str, value: object) -> None:
+        """Look at what a name stood for before: other values may still hold it, and the name itself travels anew."""
+        seen = look(value, self.mirror.reference)
+        record = self.mirror.records.get(name)
+        if seen is None or record is None:
+            return
+        if seen.digest == record.digest:
+            self._know(seen)
+        else:
+            self._open(name, seen)
+
+    @property
+    def names(self) -> list[str]:
+        """All names that were weighed."""
+        return list(self._values)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """How much the bundle refers to and tells; a bundle must be written after it has ceased to grow."""
+        return len(self._known), len(self._patches)
 
     def give_up(self, name: str) -> None:
         """Leave a changed name as it is there; nothing that travels may refer to what changed in it."""
@@ -111,17 +134,19 @@ class Delta:
         """Return what changed in place: name, number, contents."""
         return [(name, number, content) for number, (name, content) in self._patches.items()]
 
-    def tail(self, memo: Mapping[int, tuple[int, object]]) -> Tail:
+    def tail(self, memo: Mapping[int, tuple[int, object]], needs: Mapping[str, tuple[str, ...]]) -> Tail:
         """Give numbers to the new twins that were written, and return what the other end must know of them."""
-        born = [(memo[key][0], obj) for key, obj in self._births.items() if key in memo]
-        numbers = self.mirror.twins.name(obj for _, obj in born)
+        self.abandon()
+        born = [(memo[key][0], obj) for key, obj in self._births.items() if key in memo and not self._has_number(obj)]
+        numbers = self._named = self.mirror.twins.name(obj for _, obj in born)
         leaves = {}
         for seen in (*self.changed.values(), *self.new.values()):
             for obj in seen.objects if seen is not None else ():
                 number = self.mirror.twins.number(obj)
                 if number and id(obj) in seen.leaves and is_canonical(obj):
                     leaves[number] = seen.leaves[id(obj)]
-        return [place for place, _ in born], numbers, leaves, list(self.changed)
+        told = {name: mentioned for name, mentioned in needs.items() if name in self._values}
+        return [place for place, _ in born], numbers, leaves, list(self.changed), told
 
     def settle(self, travelled: Iterable[str], needs: Mapping[str, Iterable[str]] | None = None) -> None:
         """Note that both ends are equal once the bundle has arrived.
@@ -130,17 +155,29 @@ class Delta:
             travelled: Names of `new` that were written; others stay as they were.
             needs: Names that code in a value mentions, by name.
         """
-        told = needs or {}
+        told, self._named = needs or {}, []
         for name in (*self.changed, *travelled):
-            if name in self._values:
+            if name in self._values and name not in self.same:
                 seen = self.changed.get(name) or self.new.get(name)
                 self.mirror.keep(name, self._values[name], seen, told.get(name))
+        self.mirror.doubt(self._patches, self._values)
+        self.mirror.tidy()
+
+    def abandon(self) -> None:
+        """Take back the numbers that were given: the bundle will not be sent."""
+        for number in self._named:
+            self.mirror.twins.drop(number)
+        self._named = []
 
     # ---- small parts --------------------------------------------------------------------------------------
 
     def _number_of(self, obj: object) -> int:
         number = self.mirror.twins.number(obj)
         return number if number in self._known else 0
+
+    def _has_number(self, obj: object) -> bool:
+        """Tell whether an equal value has taken an object's number meanwhile; a stale one gets another."""
+        return self.mirror.twins.number(obj) in self._known
 
     def _know(self, seen: Look | None) -> None:
         for obj in seen.objects if seen is not None else ():

@@ -23,14 +23,12 @@ from typing import Any, NamedTuple
 import xxhash
 
 from remote_runtime.wire import leaves, reducers
+from remote_runtime.wire.atoms import ATOMS
 
 Reference = Callable[[object], object | None]
 
 OPEN_LIMIT = 20_000
 """A value with more open objects is listed by its outermost one alone."""
-
-ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range})
-"""Immutable kinds that are compared by value, without a walk."""
 
 _CONTAINERS = frozenset({list, dict, set, bytearray})
 _FLAT_ITEMS = 256
@@ -55,15 +53,10 @@ class Look(NamedTuple):
     inner: frozenset[int] = frozenset()
     took_s: float = 0.0
 
-
-def same_atom(mine: object, other: object) -> bool:
-    """Tell whether two values of the kinds in `ATOMS` are the same, also where `==` is too generous (0.0, -0.0)."""
-    if mine is other:
-        return True
-    kind = type(mine)
-    if kind is not type(other):
-        return False
-    return repr(mine) == repr(other) if kind in (float, complex) else mine == other
+    @property
+    def has_code(self) -> bool:
+        """Whether there are functions or classes of the notebook in it."""
+        return any(isinstance(obj, (types.FunctionType, type)) for obj in self.objects)
 
 
 def look(
@@ -225,15 +218,18 @@ class Walker(pickle.Pickler):
         """Make a leaf of an array, whatever its layout in memory."""
         if array.dtype.hasobject:
             return self.opaque(array)
-        if id(array) not in self.leaves:
-            self.leaves[id(array)] = leaves.array_digest(array)
-        return stand_in, (self.leaves[id(array)],)
+        return stand_in, (self._digest_of(array, leaves.array_digest),)
 
     def tensor(self, tensor: Any) -> Any:
         """Make a leaf of a tensor; one on a GPU counts by its address and its count of changes."""
-        if id(tensor) not in self.leaves:
-            self.leaves[id(tensor)] = leaves.tensor_digest(tensor)
-        return stand_in, (self.leaves[id(tensor)],)
+        return stand_in, (self._digest_of(tensor, leaves.tensor_digest),)
+
+    def _digest_of(self, obj: Any, digest: Callable[[Any], bytes]) -> bytes:
+        if self._inside is not None:  # it may be gone when the leaf is done, and another object at its address
+            return self.leaves.get(id(obj)) or digest(obj)
+        if id(obj) not in self.leaves:
+            self.leaves[id(obj)] = digest(obj)
+        return self.leaves[id(obj)]
 
     def _leaf(self, parts: object, inside: object | None) -> bytes:
         key = id(inside)

@@ -26,6 +26,8 @@ CODES: Mapping[str, str] = {
     "protocol": "a frame was cut, doubled or of another version",
     "disk-full": "a disk of the runtime is full",
     "not-found": "no such name, run or session",
+    "mirror": "kernel and session do not hold the same names any more",
+    "diverged": "a name was changed at both ends",
     "busy": "the session is running another cell",
     "unavailable": "the runtime cannot be reached",
     "internal": "a defect of the runtime itself",

@@ -23,6 +23,9 @@ NAME_RETURN_BYTES = 8 * MIB
 TOTAL_RETURN_BYTES = 64 * MIB
 """All results of one run that come back by themselves, together."""
 
+UPDATE_BYTES = 512 * MIB
+"""Changes of inputs that one run writes back, together; what is beyond stays newer in the session."""
+
 SIZE_GATE_BYTES = 512 * MIB
 """A larger value captured by itself stops before it is sent, until it is named by -i."""
 

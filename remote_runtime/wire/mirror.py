@@ -8,12 +8,16 @@ The same class at both ends: a kernel mirrors its session, a session each of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from remote_runtime.wire.digests import ATOMS, Look, Reference, look, same_atom
+from remote_runtime.wire.atoms import ATOMS, same_atom
+from remote_runtime.wire.digests import Look, Reference, look
 from remote_runtime.wire.twins import Held, Twins, held
+
+DOUBT = b"?"
+"""In the place of a digest: equal to none."""
 
 
 def _gone() -> None:
@@ -51,10 +55,17 @@ class Mirror:
         self.twins = Twins(side)
         self.records: dict[str, Record] = {}
         self.turn = 0
+        self._left: list[tuple[str, set[int]]] = []
         self.reference = reference
 
-    def is_same(self, name: str, value: object) -> tuple[bool, Look | None]:
-        """Tell whether a name's value is what it was; and what was seen of it, where it was walked."""
+    def is_same(self, name: str, value: object, rebound: bool = False) -> tuple[bool, Look | None]:
+        """Tell whether a name's value is what it was; and what was seen of it, where it was walked.
+
+        Args:
+            name: The name.
+            value: What it stands for now.
+            rebound: Whether an equal value made anew counts as another one.
+        """
         record = self.records.get(name)
         if type(value) in ATOMS:
             return record is not None and record.digest == b"" and same_atom(value, record.value()), None
@@ -64,14 +75,14 @@ class Mirror:
         number = self.twins.number
         if record.value() is value:
             return tuple(number(obj) for obj in seen.objects) == record.numbers, seen
-        return self._adopt(name, value, seen, record), seen
+        return not rebound and self._adopt(name, value, seen, record), seen
 
     def keep(self, name: str, value: object, seen: Look | None, needs: Iterable[str] | None = None) -> None:
-        """Note that both ends are equal in a name."""
+        """Note that both ends are equal in a name; `tidy` when all are noted."""
         before = self.records.get(name)
         numbers = tuple(self.twins.number(obj) for obj in seen.objects) if seen is not None else ()
         if before is not None:
-            self.twins.disown(name, set(before.numbers).difference(numbers))
+            self._left.append((name, set(before.numbers).difference(numbers)))
         self.twins.own(name, (number for number in numbers if number))
         known = tuple(needs) if needs is not None else (before.needs if before is not None else ())
         version = before.version if before is not None else 0
@@ -82,6 +93,26 @@ class Mirror:
                 number = self.twins.number(obj)
                 if number and id(obj) in seen.leaves:
                     self.twins.leaves[number] = seen.leaves[id(obj)]
+
+    def doubt(self, numbers: Iterable[int], but: Container[str]) -> None:
+        """Let names count as changed that hold objects which changed under another name.
+
+        Args:
+            numbers: Of the objects.
+            but: Names of which all is known.
+        """
+        owners = {owner for number in numbers for owner in self.twins.owners(number)}
+        for name in owners:
+            record = self.records.get(name)
+            if name not in but and record is not None and record.digest:
+                self.keep(name, record.value(), look(record.value(), self.reference))
+                self.records[name] = replace(self.records[name], digest=DOUBT)
+
+    def tidy(self) -> None:
+        """Let go of objects that names no longer hold; not before all is noted, as an object may change hands."""
+        for name, numbers in self._left:
+            self.twins.disown(name, numbers)
+        self._left = []
 
     def version(self, name: str, version: int) -> None:
         """Note the version there with which this end is equal."""
@@ -113,8 +144,9 @@ class Mirror:
         """Let go of values that their names no longer stand for."""
         for name, record in list(self.records.items()):
             if record.digest and record.numbers and namespace.get(name, self) is not record.value():
-                self.twins.release(name, record.numbers)
                 self.records[name] = replace(record, value=_gone)
+                numbers, record = record.numbers, None
+                self.twins.release(name, numbers)
 
     def _adopt(self, name: str, value: object, seen: Look, record: Record) -> bool:
         """Take an equal value for the one before, so that running a cell again ships nothing; aliases must agree."""

@@ -67,8 +67,8 @@ class Shared(Protocol):
     def contents(self) -> list[tuple[str, int, Any]]:
         """Return what changed in such objects: the name in which it was found, the number, the contents."""
 
-    def tail(self, memo: Mapping[int, tuple[int, object]]) -> Any:
-        """Return what the receiver must know, given what was written: identity -> (place, object)."""
+    def tail(self, memo: Mapping[int, tuple[int, object]], needs: Mapping[str, tuple[str, ...]]) -> Any:
+        """Return what the receiver must know, given what was written: identity -> (place, object), and `needs`."""
 
 
 def pack(
@@ -260,7 +260,7 @@ class _Stream(cloudpickle.Pickler):
     def packed(self, needs: Mapping[str, tuple[str, ...]]) -> Packed:
         """End the stream."""
         self.dump(None)
-        self.dump(self._shared.tail(self.memo.copy()) if self._shared is not None else None)
+        self.dump(self._shared.tail(self.memo.copy(), needs) if self._shared is not None else None)
         sealed = (*self.sink.chunks, seal(*self.sink.chunks))
         bundle = Bundle(b"".join(sealed), tuple(self.sink.buffers))
         return Packed(bundle, self._sizes, tuple(self._written), needs)

@@ -8,9 +8,13 @@ user lets go of is gone; lists, dicts, sets and bytearrays are held until no nam
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
+
+_TABLES_OWN = 2
+"""References to an object that only the table holds, as `sys.getrefcount` counts them: its own, and the argument."""
 
 Held = Callable[[], object | None]
 
@@ -94,9 +98,12 @@ class Twins:
                 self.drop(number)
 
     def release(self, name: str, numbers: Iterable[int]) -> None:
-        """Let go of objects that only one name owns; their numbers stay, for an equal value to take."""
+        """Let go of objects that only one name owns and nobody else holds; an equal value may take their numbers."""
         for number in numbers:
-            if self._owners.get(number) == {name}:
+            found = self._objects.get(number)
+            if found is None or isinstance(found, weakref.ref) or self._owners.get(number) != {name}:
+                continue
+            if sys.getrefcount(found()) <= _TABLES_OWN:
                 self._part(number)
 
     def drop(self, number: int) -> None:

@@ -18,8 +18,9 @@ from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import payload
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.failures import Failed
-from remote_runtime.worker import describe, returns, tracebacks
+from remote_runtime.worker import describe, returns, tracebacks, writeback
 from remote_runtime.worker.interrupts import Interrupts
+from remote_runtime.worker.mirrors import Changes, Mirrors, Party
 from remote_runtime.worker.namespace import Before, Names, Stash
 from remote_runtime.worker.outputs import Outputs
 from remote_runtime.worker.shell import Shell
@@ -38,6 +39,7 @@ class Session:
         interrupts: Lets Ctrl-C through.
         names: The namespace.
         registry: Objects of handles.
+        mirrors: What its kernels hold of the names.
     """
 
     shell: Shell
@@ -45,6 +47,7 @@ class Session:
     interrupts: Interrupts
     names: Names
     registry: returns.Registry
+    mirrors: Mirrors
     pid: int = field(default_factory=os.getpid)
 
 
@@ -59,6 +62,7 @@ class _Job:
     bundle: Bundle | None = None
     has_exception: bool = False
     unpack_s: float = 0.0
+    party: Party | None = None
 
 
 class Executor:
@@ -101,9 +105,13 @@ class Executor:
         session, renames = self._session, job.run.renames
         with session.interrupts.armed(asyncio.current_task()) as armed:
             try:
-                values = unpacked(session, parcel)
+                party = session.mirrors.join(job.run.sync) if job.run.HasField("sync") else None
+                values = unpacked(session, parcel, party)
                 values.update({name: session.registry.resolve(token) for name, token in renames.items()})
                 session.names.namespace.update(values)
+                if party is not None:
+                    party.landed()
+                job.party = party
             except (Failed, payload.UnpackError, SystemExit) as error:
                 job.failure = problem_of(error)
         job.error = armed.press
@@ -116,13 +124,14 @@ class Executor:
         session, before = self._session, None
         shell = session.shell
         shell.execution_count, shell.displayhook.shows = job.run.count, not job.run.expression
-        stash = Stash(session.names.namespace, job.run.stash)
+        source = shell.plain_source(job.run.source)
+        plain = source if isinstance(source, str) else ""
+        stash = Stash(session.names.namespace, job.run.stash, plain)
         begun = perf_counter()
         with session.interrupts.armed(asyncio.current_task()) as armed:
             self._say_started(job)
             session.interrupts.deliver()
-            source = shell.plain_source(job.run.source)
-            before = Before(session.names, source if isinstance(source, str) else "")
+            before = Before(session.names, plain)
             begun = perf_counter()
             job.error = await shell.run_source(job.run.source, source)
         job.end.run_s = perf_counter() - begun
@@ -130,7 +139,9 @@ class Executor:
         if os.getpid() != session.pid:
             _leave_child(session, job.error)
         bound, deleted = (before.bound(), before.deleted()) if before is not None else ([], [])
-        job.end.deleted.extend(deleted + stash.restore(job.run.deletes))
+        if job.party is not None:
+            bound = [name for name in bound if not job.party.stands(name)]
+        job.end.deleted.extend(dict.fromkeys((*deleted, *stash.restore())))
         self._pack(job, bound)
 
     def _as_pressed(self, error: BaseException | None) -> BaseException | None:
@@ -145,29 +156,55 @@ class Executor:
         begun = perf_counter()
         session, rule = self._session, returns.Rule.of(job.run.returns)
         values = self._values(job, bound)
-        why = dict.fromkeys(values, returns.INTERRUPTED)
-        packed = None
+        chosen = returns.Chosen(why=dict.fromkeys(values, returns.INTERRUPTED))
         with session.interrupts.armed(asyncio.current_task()) as armed:
             session.interrupts.deliver()
+            chosen.changes = changes = self._changes(job, bound)
             travels = dict(values)
             if job.error and returns.can_return(job.error, session.names.namespace, rule.name_bytes):
-                travels[returns.EXCEPTION] = job.error
-            packed, why = returns.choose(travels, rule, session.names.namespace)
+                travels[writeback.EXCEPTION] = job.error
+            chosen = returns.choose(travels, rule, session.names.namespace, changes)
         if armed.press is not None:
             job.error = job.error or armed.press
-        elif packed is not None:
-            job.bundle, job.has_exception = packed.bundle, returns.EXCEPTION in packed.names
-        for name, reason in why.items():
+            chosen.changes.abandon()
+        elif chosen.packed is not None:
+            job.bundle, job.has_exception = chosen.packed.bundle, writeback.EXCEPTION in chosen.packed.names
+        for name, reason in chosen.why.items():
             job.end.held.append(self._held(name, values[name], reason))
+        self._tell(job, bound, chosen)
         job.end.pack_s = perf_counter() - begun
+
+    def _changes(self, job: _Job, bound: list[str]) -> Changes:
+        """Look for inputs that the run changed; nothing of them goes back from where nothing shall."""
+        if job.party is None:
+            return Changes()
+        changes = job.party.compare(bound)
+        if job.run.background or job.run.returns.none:
+            changes.delta = None
+        return changes
+
+    def _tell(self, job: _Job, bound: list[str], chosen: returns.Chosen) -> None:
+        """Say in the end what changed, what is newer here, and under which versions."""
+        end, party, changes = job.end, job.party, chosen.changes
+        session = self._session
+        session.mirrors.forget(end.deleted)
+        for name in (*bound, *changes.updated, *changes.whole):
+            end.versions[name] = session.mirrors.stamp(name, job.run.sync if party is not None else None)
+        end.updated.extend(chosen.updated)
+        for name, reason in chosen.ahead.items():
+            end.ahead[name] = reason
+        for name, took_s in changes.slow.items():
+            end.slow[name] = took_s
+        if party is not None and changes.delta is not None:
+            end.turn = party.told()
 
     def _values(self, job: _Job, bound: list[str]) -> dict[str, Any]:
         namespace, hook = self._session.names.namespace, self._session.shell.displayhook
         values = {name: namespace[name] for name in bound if name in namespace}
         last, hook.value = hook.value, None
-        if last is not None and not (job.run.returns.none and returns.RESULT not in job.run.returns.force):
-            values[returns.RESULT] = last
-            job.end.result_name = returns.RESULT
+        if last is not None and not (job.run.returns.none and writeback.RESULT not in job.run.returns.force):
+            values[writeback.RESULT] = last
+            job.end.result_name = writeback.RESULT
         return values
 
     def _held(self, name: str, value: object, why: str) -> pb.Held:
@@ -189,8 +226,13 @@ class Executor:
         tracebacks.forget()
 
 
-def unpacked(session: Session, parcel: Parcel) -> dict[str, object]:
+def unpacked(session: Session, parcel: Parcel, party: Party | None = None) -> dict[str, object]:
     """Rebuild the values of a parcel and leave it empty.
+
+    Args:
+        session: Where they are rebuilt.
+        parcel: What came.
+        party: Of the kernel that sent them, where it holds the session's names too.
 
     Raises:
         UnpackError: A value cannot be rebuilt here.
@@ -198,7 +240,8 @@ def unpacked(session: Session, parcel: Parcel) -> dict[str, object]:
     if not parcel:
         return {}
     namespace, resolve = session.names.namespace, session.registry.resolve
-    return payload.unpack(parcel.pop(), namespace=namespace, resolve=resolve)
+    landing = party.arrival() if party is not None else None
+    return payload.unpack(parcel.pop(), namespace=namespace, resolve=resolve, landing=landing)
 
 
 def problem_of(error: Failed | payload.UnpackError | SystemExit) -> pb.Problem:
@@ -208,7 +251,8 @@ def problem_of(error: Failed | payload.UnpackError | SystemExit) -> pb.Problem:
         error = cause
     if isinstance(error, SystemExit):
         error = Failed("unpack", "a value raised SystemExit while it was rebuilt", "build it inside the cell")
-    code = error.code if isinstance(error, Failed) else "unpack"
+    parted = isinstance(error, payload.UnpackError) and error.reason == "parted"
+    code = error.code if isinstance(error, Failed) else "mirror" if parted else "unpack"
     kind = type(error).__name__
     return pb.Problem(
         code=code, type_name=kind, message=error.message, hint=error.hint, traceback=[f"{kind}: {error}"]

@@ -19,7 +19,16 @@ from typing import Any
 _PRIVATE = re.compile(r"__\w*__|_{1,3}|_i{1,3}|_i?\d+|_exit_code")
 _LIGHT = (type(None), int, float, complex, type, types.ModuleType, types.FunctionType)
 _LIGHT_BYTES, _LIGHT_ITEMS = 4096, 256
-_ABSENT = object()
+
+
+class _Absent:
+    """Stands for a value that stayed in the notebook."""
+
+    def __repr__(self) -> str:
+        return "<a value that stayed in the notebook>"
+
+
+_ABSENT = _Absent()
 
 
 class Names:
@@ -126,6 +135,16 @@ def bound_in(source: str) -> frozenset[str]:
     return frozenset(name for node in ast.walk(tree) for name in _binds(node))
 
 
+def deleted_in(source: str) -> frozenset[str]:
+    """Return the names that a cell's text deletes somewhere, also as `except ... as` does."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset()
+    deleted = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del)}
+    return frozenset(deleted | {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name})
+
+
 def _binds(node: ast.AST) -> Iterable[str]:
     if isinstance(node, ast.Name):
         return () if isinstance(node.ctx, ast.Load) else (node.id,)
@@ -154,28 +173,29 @@ class Stash:
     Args:
         namespace: The live namespace.
         names: What to put aside.
+        source: The cell as plain Python; for names that it deletes somewhere something stands meanwhile, so that
+            a deletion is seen.
     """
 
-    def __init__(self, namespace: dict[str, Any], names: Iterable[str]) -> None:
+    def __init__(self, namespace: dict[str, Any], names: Iterable[str], source: str = "") -> None:
         self._namespace = namespace
-        self._aside = {name: namespace.pop(name) for name in names if name in namespace}
+        deletes = deleted_in(source) if "del" in source or "except" in source else frozenset()
+        self._aside = {name: namespace.pop(name, _ABSENT) for name in names if name in namespace or name in deletes}
+        self._marked = [name for name in self._aside if name in deletes]
+        namespace.update(dict.fromkeys(self._marked, _ABSENT))
 
-    def restore(self, deletes: Iterable[str]) -> list[str]:
-        """Put back what the cell has not bound.
-
-        Args:
-            deletes: Names that the cell may have bound and deleted: they stay away.
+    def restore(self) -> list[str]:
+        """Put back what the cell has neither bound nor deleted.
 
         Returns:
-            Those that stay away.
+            What it has deleted.
         """
-        gone = []
+        gone = [name for name in self._marked if name not in self._namespace]
         for name, value in self._aside.items():
-            if name in self._namespace:
+            if self._namespace.get(name, _ABSENT) is not _ABSENT or name in gone:
                 continue
-            if name in deletes:
-                gone.append(name)
-            else:
+            self._namespace.pop(name, None)
+            if value is not _ABSENT:
                 self._namespace[name] = value
-        self._aside = {}
+        self._aside, self._marked = {}, []
         return gone

@@ -17,7 +17,7 @@ from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import payload, versions
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.failures import Failed
-from remote_runtime.worker import describe, returns, tracebacks
+from remote_runtime.worker import describe, tracebacks, writeback
 from remote_runtime.worker.execute import Parcel, Session, problem_of, unpacked
 
 Answer = tuple[pb.FromWorker, Bundle | None]
@@ -78,16 +78,22 @@ class Requests:
             value = namespace[asked.name]
         else:
             raise Failed("not-found", f"the session has no `{asked.name}`", "see `%gpu vars` for what it has")
-        name = asked.name or returns.RESULT
+        name = asked.name or writeback.RESULT
+        party = self._session.mirrors.join(asked.sync) if asked.HasField("sync") else None
         try:
+            if party is not None:
+                return party.hand_over(name, value)
             return pb.FromWorker(values=pb.Values()), payload.pack({name: value}, namespace=namespace).bundle
         except payload.PackError as error:
             raise Failed("pack", error.message, error.hint) from error
         except SystemExit as error:
-            raise Failed("pack", f"`{name}` cannot travel: {returns.reason(error)}") from error
+            raise Failed("pack", f"`{name}` cannot travel: {writeback.reason(error)}") from error
 
-    def _put(self, _: pb.Put, parcel: Parcel) -> Answer:
-        self._session.names.namespace.update(unpacked(self._session, parcel))
+    def _put(self, asked: pb.Put, parcel: Parcel) -> Answer:
+        party = self._session.mirrors.join(asked.sync) if asked.HasField("sync") else None
+        self._session.names.namespace.update(unpacked(self._session, parcel, party))
+        if party is not None:
+            party.landed()
         return pb.FromWorker(done=pb.Done()), None
 
     def _remove(self, asked: pb.Remove, _: Parcel) -> Answer:
@@ -97,10 +103,13 @@ class Requests:
         self._session.registry.drop_values([alive.pop(name) for name in gone])
         for name in gone:
             del self._session.names.namespace[name]
+        self._session.mirrors.forget(gone)
         return _removed(gone, before), None
 
     def _list_vars(self, _: pb.ListVars, __: Parcel) -> Answer:
         rows = [describe.described(name, value) for name, value in self._session.names.items()]
+        for row in rows:
+            row.version = self._session.mirrors.version(row.name)
         return pb.FromWorker(vars=pb.VarTable(vars=rows)), None
 
     def _free(self, _: pb.Free, __: Parcel) -> Answer:

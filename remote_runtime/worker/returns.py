@@ -18,12 +18,8 @@ from remote_runtime.wire import limits, payload
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 from remote_runtime.worker import describe
-
-EXCEPTION = "!exception"
-"""Name in the bundle under which the cell's exception travels."""
-
-RESULT = "_"
-"""Name under which the last expression's value travels."""
+from remote_runtime.worker.mirrors import Changes
+from remote_runtime.worker.writeback import EXCEPTION, Writeback, reason
 
 SIZE, CUDA, KEEP, INTERRUPTED = "size", "cuda", "keep", "interrupted"
 _DEPTH, _ITEMS = 2, 1000
@@ -112,32 +108,56 @@ class Sorted:
         self.why[name] = why
 
 
+@dataclass
+class Chosen:
+    """What goes back with a run's end.
+
+    Args:
+        packed: The bundle; None when nothing travels.
+        why: Names that stay as handles, each with its reason.
+        updated: Inputs whose changes the bundle tells.
+        ahead: Inputs that changed here and are not told, each with the reason.
+        changes: What the run did to names that its kernel holds.
+    """
+
+    packed: payload.Packed | None = None
+    why: dict[str, str] = field(default_factory=dict)
+    updated: list[str] = field(default_factory=list)
+    ahead: dict[str, str] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
+
+
 def choose(
-    values: Mapping[str, object], rule: Rule, namespace: dict[str, Any]
-) -> tuple[payload.Packed | None, dict[str, str]]:
+    values: Mapping[str, object], rule: Rule, namespace: dict[str, Any], changes: Changes | None = None
+) -> Chosen:
     """Decide what travels and pickle it.
 
     Args:
         values: What the run bound, its last value and its exception under their names.
         rule: What the run wants back.
         namespace: The session's.
+        changes: What it did to names that its kernel holds.
 
     Returns:
-        The bundle, None when nothing travels; and the names that stay, each with its reason. A value that
-        cannot travel stays, its reason says why.
+        The bundle, and the names that stay, each with its reason. A value that cannot travel stays, its reason
+        says why.
     """
+    changes = changes if changes is not None else Changes()
     found = Sorted({n: v for n, v in values.items() if not rule.none or n in rule.force or n == EXCEPTION})
     for name, value in list(found.values.items()):
         why = _stays_unseen(name, value, rule)
         if why:
             found.stay(name, why)
-    packed = _all_at_once(found, rule, namespace)
-    if packed is None and found.values:
-        sizes = _on_trial(found, rule, namespace)
+    writeback = Writeback(changes, namespace)
+    writeback.expect(found.values)
+    packed = _all_at_once(found, rule, writeback)
+    if packed is None and (found.values or writeback.tells):
+        sizes = _on_trial(found, rule, writeback)
         _fit_total(found, sizes, rule)
-        packed = _what_is_left(found, namespace)
+        packed = _what_is_left(found, writeback)
     found.why.pop(EXCEPTION, None)
-    return packed, found.why
+    writeback.settle(packed)
+    return Chosen(packed, found.why, writeback.updated, writeback.ahead, changes)
 
 
 def _stays_unseen(name: str, value: object, rule: Rule) -> str:
@@ -161,31 +181,30 @@ def on_cuda(value: Any, depth: int = _DEPTH) -> bool:
     return describe.device(value).startswith("cuda")
 
 
-def _all_at_once(found: Sorted, rule: Rule, namespace: dict[str, Any]) -> payload.Packed | None:
+def _all_at_once(found: Sorted, rule: Rule, writeback: Writeback) -> payload.Packed | None:
     """Pickle everything, on the hope that it is small; None when it is not."""
-    if not found.values:
+    if not found.values and not writeback.tells:
         return None
-    limit = None if rule.force & found.values.keys() else rule.total_bytes
+    limit = None if rule.force & found.values.keys() or writeback.tells else rule.total_bytes
     try:
-        packed = payload.pack(found.values, namespace=namespace, limit_bytes=limit)
+        packed = writeback.pack(found.values, limit)
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001  pickling runs the user's code; which name it was, the trial tells
         return None
-    sizes = {name: size for name, size in packed.sizes.items() if name not in rule.force}
+    free = rule.force | writeback.names
+    sizes = {name: size for name, size in packed.sizes.items() if name not in free}
     fits = max(sizes.values(), default=0) <= rule.name_bytes and sum(sizes.values()) <= rule.total_bytes
     return packed if fits else None
 
 
-def _on_trial(found: Sorted, rule: Rule, namespace: dict[str, Any]) -> dict[str, int]:
+def _on_trial(found: Sorted, rule: Rule, writeback: Writeback) -> dict[str, int]:
     """Pickle each name by itself; return the sizes of those that may travel."""
     sizes = {}
     for name, value in list(found.values.items()):
         limit = None if name in rule.force else rule.name_bytes
         try:
-            sizes[name] = payload.pack(
-                {name: value}, namespace=namespace, limit_bytes=limit
-            ).bundle.size_bytes
+            sizes[name] = writeback.trial(name, value, limit)
         except payload.TooLarge:
             found.stay(name, SIZE)
         except KeyboardInterrupt:
@@ -206,23 +225,16 @@ def _fit_total(found: Sorted, sizes: Mapping[str, int], rule: Rule) -> None:
             found.stay(name, SIZE)
 
 
-def _what_is_left(found: Sorted, namespace: dict[str, Any]) -> payload.Packed | None:
+def _what_is_left(found: Sorted, writeback: Writeback) -> payload.Packed | None:
     """Pickle in one bundle what passed its trial; what fails now, a moment later, stays."""
-    while found.values:
+    while found.values or writeback.tells:
         try:
-            return payload.pack(found.values, namespace=namespace)
+            return writeback.pack(found.values, None)
         except payload.PackError as error:
             if error.name not in found.values:
                 raise
             found.stay(error.name, reason(error))
     return None
-
-
-def reason(error: BaseException) -> str:
-    """Say why a value could not be pickled, in one sentence."""
-    if isinstance(error, payload.PackError):
-        return error.message
-    return f"pickling it raised {type(error).__name__}"
 
 
 def can_return(error: BaseException, namespace: dict[str, Any], limit_bytes: int) -> bool:

@@ -22,6 +22,7 @@ from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 from remote_runtime.worker.execute import Executor, Parcel, Session
 from remote_runtime.worker.interrupts import Interrupts
+from remote_runtime.worker.mirrors import Mirrors
 from remote_runtime.worker.namespace import Names
 from remote_runtime.worker.outputs import Outputs, Tail
 from remote_runtime.worker.requests import Requests
@@ -80,7 +81,7 @@ class UserProcess:
         self._streams.install()
         shell = Shell.build(self._outputs)
         names = Names(shell.user_ns, shell.user_ns_hidden)
-        session = Session(shell, self._outputs, self._interrupts, names, Registry())
+        session = Session(shell, self._outputs, self._interrupts, names, Registry(), Mirrors(names))
         shell.on_code = self._on_code  # type: ignore[method-assign]
         self._executor, self._requests = Executor(session), Requests(session)
         os.register_at_fork(before=self._outputs.flush, after_in_child=self._become_child)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernels import LiveKernel
-from tests.notebook.conftest import kernel_in, users, value
+from tests.notebook.conftest import kernel_in, receipt, users, value
 
 LOOKS = ("%gpu", "%gpu ps", "%gpu doctor", "%gpu tb", "%gpu use A100", "%%gpu --dry-run\nx = 1")
 
@@ -38,8 +38,9 @@ def test_vars_get_put_and_rm(kernel: LiveKernel) -> None:
     assert value(kernel, "far") == [1, 2]
     kernel.run("far = [3]; near = 'n'\n%gpu put far near")
     assert kernel.run("%%gpu --only -i _unused\nfar, near").error["ename"] == "CaptureError"
+    assert receipt(kernel.run("%%gpu\n(far, near)"))["reused"] == ["far", "near"]
     kernel.run("del far, near")
-    assert kernel.run("%%gpu\nfar, near").result == "([3], 'n')"
+    assert kernel.run("%%gpu\nfar").error["ename"] == "NameError"  # what is deleted here is gone there
     kernel.run("%gpu rm far")
     assert kernel.run("%%gpu\nfar").error["ename"] == "NameError"
 

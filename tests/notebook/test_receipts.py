@@ -100,7 +100,7 @@ LINES = {
     "✗ - · error · -": RunFacts(status="error"),
     "kept remote model (1.3 GB)": RunFacts(status="ok", kept={"model": 1_300_000_000}),
     "kept remote thing (-)": RunFacts(status="ok", kept={"thing": None}),
-    "sent every time: x": RunFacts(status="ok", sent=["x"]),
+    "sent x": RunFacts(status="ok", sent=["x"]),
     "set a, b, c, d, e, f, g, h, 2 more": RunFacts(status="ok", bound=list("abcdefghij")),
     "run 11.1 s": RunFacts(status="ok", run_s=11.1),
     "↑ 3.1 MB ↓ 12 kB": RunFacts(status="ok", sent_bytes=3_100_000, received_bytes=12_000),

@@ -1,0 +1,152 @@
+"""What this kernel holds of a session's names, so that a cell sends what changed and finds the rest where it was.
+
+    gather -> Delta -> sync (with the run) -> sent -> ... the run's end -> arrival -> landed
+                                              any doubt -> part: nothing is taken to be one object at both ends
+
+A record says what a name was, and which version of it the session had, when both were last equal.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.arrival import Arrival
+from remote_runtime.wire.atoms import ATOMS
+from remote_runtime.wire.delta import Delta
+from remote_runtime.wire.digests import Reference, look
+from remote_runtime.wire.mirror import Mirror
+from remote_runtime.wire.payload import Packed
+
+
+class SessionMirror:
+    """The records of one session's memory.
+
+    Args:
+        notebook: Whose names these are.
+        namespace: The notebook's.
+        reference: Gives a token for a handle.
+    """
+
+    def __init__(self, notebook: str, namespace: dict[str, Any], reference: Reference) -> None:
+        self._notebook, self._namespace = notebook, namespace
+        self._mirror = Mirror(0, reference)
+        self._id = uuid.uuid4().hex[:12]
+        self._replaced: dict[str, int] = {}
+        self._gone: list[str] = []
+        self._held: Delta | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names that both ends hold."""
+        return list(self._mirror.records)
+
+    def delta(self) -> Delta:
+        """Begin what a bundle must carry."""
+        return Delta(self._mirror, self._namespace.__getitem__)
+
+    def needs(self, name: str) -> tuple[str, ...]:
+        """Return the names that code in a name's value mentions."""
+        record = self._mirror.records.get(name)
+        return record.needs if record is not None else ()
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a name is held at both ends."""
+        return name in self._mirror.records
+
+    def sync(self, delta: Delta | None = None, forced: Iterable[str] = ()) -> pb.Sync:
+        """Write what the session must know of a run's names.
+
+        Args:
+            delta: What its bundle carries.
+            forced: Names that replace whatever is there.
+        """
+        sync = pb.Sync(mirror=self._id, turn=self._mirror.turn, notebook=self._notebook)
+        if delta is None:
+            return sync
+        records = self._mirror.records
+        sync.stamp = secrets.randbits(62) | 1  # the session gives even versions
+        sync.names.extend(delta.names)
+        sync.versions.extend([records[name].version if name in records else 0 for name in delta.names])
+        sync.sent.extend((*delta.changed, *delta.new))
+        sync.forced.extend(name for name in forced if name in delta.new)
+        gone = [name for name in records if name not in self._namespace]
+        sync.gone.extend(gone)
+        sync.gone_versions.extend(records[name].version for name in gone)
+        return sync
+
+    def sent(self, sync: pb.Sync, delta: Delta, packed: Packed) -> None:
+        """Note that a run was sent with its bundle."""
+        delta.settle(packed.names, packed.needs)
+        self._held = delta  # what the run's end may refer to lives at least until then
+        self._mirror.turn += 1
+        self._gone = list(sync.gone)
+        self._replaced = dict(zip(sync.names, sync.versions, strict=True))
+        for name in sync.sent:
+            self._mirror.version(name, sync.stamp)
+
+    def arrival(self, turn: int, updates: Iterable[str] = ()) -> Arrival | None:
+        """Return the way in for the bundle of an end; None for one that brings copies.
+
+        Args:
+            turn: The end's.
+            updates: Names that it changes in place.
+        """
+        return Arrival(self._mirror, updates) if turn else None
+
+    def landed(self, turn: int, versions: Mapping[str, int], skipped: Iterable[str] = ()) -> None:
+        """Note what a run's end brought.
+
+        Args:
+            turn: The end's; 0 for one that brought copies.
+            versions: Of the names that the run changed.
+            skipped: Names that were not taken over here.
+        """
+        self.forget(name for name in self._gone if name not in versions)
+        self._gone, self._held = [], None
+        if turn:
+            self._mirror.turn = turn
+        else:
+            self._keep_copies(name for name in versions if name not in skipped)
+        for name, version in versions.items():
+            if name not in skipped:
+                self._mirror.version(name, version)
+
+    def hold(self, names: Iterable[str]) -> None:
+        """Note names that stand for handles here."""
+        for name in names:
+            self._mirror.keep(name, self._namespace[name], None)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget names that are gone, or are no longer the session's."""
+        for name in names:
+            self._mirror.forget(name)
+
+    def refused(self, names: Iterable[str]) -> None:
+        """Note that a run did not take place: what was sent with it did not arrive."""
+        self._mirror.unsure(names)
+        for name, version in self._replaced.items():
+            self._mirror.version(name, version)
+        self.part()
+
+    def part(self) -> None:
+        """Take nothing to be one object at both ends any more; unchanged names still need not travel."""
+        self._mirror.part()
+        self._mirror.turn, self._held = 0, None
+        self._id = uuid.uuid4().hex[:12]
+
+    def sweep(self) -> None:
+        """Let go of values that their names no longer stand for."""
+        self._mirror.sweep(self._namespace)
+
+    def _keep_copies(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self._namespace:
+                value = self._namespace[name]
+                seen = None if type(value) in ATOMS else look(value, self._mirror.reference)
+                # What code in a copy mentions is not known, so one that holds code travels again.
+                self._mirror.keep(name, value, seen if seen is not None and not seen.has_code else None)
+        self._mirror.tidy()
