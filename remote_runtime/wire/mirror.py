@@ -142,11 +142,15 @@ class Mirror:
 
     def sweep(self, namespace: Mapping[str, Any]) -> None:
         """Let go of values that their names no longer stand for."""
-        for name, record in list(self.records.items()):
-            if record.digest and record.numbers and namespace.get(name, self) is not record.value():
-                self.records[name] = replace(record, value=_gone)
-                numbers, record = record.numbers, None
+        for name in list(self.records):
+            if self._is_left(name, namespace):
+                numbers = self.records[name].numbers
+                self.records[name] = replace(self.records[name], value=_gone)
                 self.twins.release(name, numbers)
+
+    def _is_left(self, name: str, namespace: Mapping[str, Any]) -> bool:
+        record = self.records[name]
+        return bool(record.digest and record.numbers) and namespace.get(name, self) is not record.value()
 
     def _adopt(self, name: str, value: object, seen: Look, record: Record) -> bool:
         """Take an equal value for the one before, so that running a cell again ships nothing; aliases must agree."""
