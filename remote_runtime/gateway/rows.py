@@ -16,7 +16,7 @@ from remote_runtime.engines.records import Facts
 from remote_runtime.gateway.store import Row, Statement, Store
 from remote_runtime.wire import messages_pb2 as pb
 
-LEAST_S = 1e-6
+LEAST_S = 1e-3
 """Less than this is not worth a row of usage."""
 
 
@@ -182,25 +182,28 @@ def run_forgotten(session_id: str, run_id: str) -> Statement:
 
 # ---- usage -----------------------------------------------------------------------------------------------
 
-USED = "SELECT phase, SUM(seconds) FROM usage WHERE lease = ? AND device = ? GROUP BY phase"
+WAITED = "SELECT COALESCE(SUM(seconds), 0.0) FROM usage WHERE lease = ? AND phase = 'waiting'"
+_USED = """INSERT INTO usage (lease, phase, device, user, seconds, at)
+    SELECT :lease, :phase, :device, :user, :total_s - written_s, :at FROM
+        (SELECT COALESCE(SUM(seconds), 0.0) AS written_s FROM usage
+            WHERE lease = :lease AND phase = :phase AND device = :device)
+    WHERE :total_s - written_s > :least_s"""
 
 
-def used(lease: str, user: str, device: str, totals: Mapping[str, float]) -> list[Statement]:
+def used(lease: str, user: str, totals: Mapping[tuple[str, tuple[str, ...]], float]) -> list[Statement]:
     """Add rows up to what a lease has used in total: said twice, or by two gateways, it is written once.
 
     Args:
         lease: Whose.
         user: Who pays.
-        device: Of the lease; "" while it waits for one.
-        totals: Phase -> seconds since the lease began.
+        totals: Phase and devices -> seconds since the lease began; a row for each device, or one for none.
     """
-    sql = """INSERT INTO usage (lease, phase, device, user, seconds, at)
-        SELECT :lease, :phase, :device, :user, :total_s - written_s, :at FROM
-            (SELECT COALESCE(SUM(seconds), 0.0) AS written_s FROM usage
-                WHERE lease = :lease AND phase = :phase AND device = :device)
-        WHERE :total_s - written_s > :least_s"""
-    same = {"lease": lease, "user": user, "device": device, "at": time.time(), "least_s": LEAST_S}
-    return [(sql, {**same, "phase": phase, "total_s": total_s}) for phase, total_s in totals.items()]
+    same = {"lease": lease, "user": user, "at": time.time(), "least_s": LEAST_S}
+    return [
+        (_USED, {**same, "phase": phase, "device": device, "total_s": total_s})
+        for (phase, devices), total_s in totals.items()
+        for device in devices or ("",)
+    ]
 
 
 # ---- workers ---------------------------------------------------------------------------------------------

@@ -39,6 +39,10 @@ _KEPT = ("", "-wal", "-shm")
 _WRITES_OF_A_STEP = "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, at REAL, by TEXT)"
 
 
+class StoreFailed(Failed):
+    """The store could not do what a request needs; the request fails, and nothing else."""
+
+
 class _Damaged(Exception):
     """The file is no store, or one with holes."""
 
@@ -81,10 +85,11 @@ class Store:
         """
         return asyncio.shield(asyncio.wrap_future(self._submit(lambda: self._write(statements))))
 
-    def note(self, *statements: Statement) -> None:
+    def note(self, *statements: Statement) -> Future[None]:
         """Do statements in one transaction that no request depends on; a failure is logged."""
-        if statements:
-            self._submit(lambda: self._write(statements)).add_done_callback(_log_failure)
+        done = self._submit(lambda: self._write(statements))
+        done.add_done_callback(_log_failure)
+        return done
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> asyncio.Future[list[Row]]:
         """Return rows, as everything that was asked for before left them; fails like `write`."""
@@ -194,20 +199,20 @@ def _require_whole(connection: sqlite3.Connection) -> None:
         raise _Damaged(found)
 
 
-def _failed(error: sqlite3.Error | OSError, path: Path) -> Failed:
+def _failed(error: sqlite3.Error | OSError, path: Path) -> StoreFailed:
     """Return what an error means to whoever asked; SQLite's codes are not to be had before Python 3.11."""
     words, detail = str(error), {"path": str(path)}
     if "is full" in words:
         what, hint = "the disk is full", f"free some space on the disk that holds {path.parent}"
-        return Failed("disk-full", f"the runtime could not write {path}: {what}", hint, detail)
+        return StoreFailed("disk-full", f"the runtime could not write {path}: {what}", hint, detail)
     if "is locked" in words:
         what, hint = "another program holds it", "close what has the file open, and run the cell again"
-        return Failed("unavailable", f"the runtime could not use {path} for {BUSY_S:g} s: {what}", hint, detail)
+        return StoreFailed("unavailable", f"the runtime could not use {path} for {BUSY_S:g} s: {what}", hint, detail)
     if "I/O error" in words or "readonly" in words or "unable to open" in words or isinstance(error, OSError):
         hint = f"check the disk that holds {path.parent}, and who may write there"
-        return Failed("unavailable", f"the runtime could not use {path}: {words}", hint, detail)
+        return StoreFailed("unavailable", f"the runtime could not use {path}: {words}", hint, detail)
     hint = "stop the runtime with `warmcell down`; a damaged store is moved aside when it starts again"
-    return Failed("internal", f"the runtime's store {path} failed: {words}", hint, detail)
+    return StoreFailed("internal", f"the runtime's store {path} failed: {words}", hint, detail)
 
 
 def _newer(path: Path, version: int, known: int) -> Failed:

@@ -69,6 +69,11 @@ class Waiter:
             self.told = answer
             self.answers.put_nowait(answer)
 
+    def tell_again(self) -> None:
+        """Pass the last answer on once more: what it says of time has changed."""
+        if self.told is not None:
+            self.answers.put_nowait(self.told)
+
 
 @dataclass(frozen=True)
 class Lease:

@@ -15,6 +15,7 @@ from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.gateway import Gateway
 from remote_runtime.gateway.records import StateDirectory
 from remote_runtime.gateway.relay import Keepers, Peer
+from remote_runtime.gateway.store import Store
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
 from remote_runtime.wire.failures import Failed
@@ -104,18 +105,29 @@ class Rig:
     engine: MemoryEngine
     keepers: MemoryKeepers
     config: Config
+    store: Store
     now: float = 1000.0
+
+    async def settle(self) -> None:
+        """Let everything run that can, the store's thread too: it answers in the order in which it was asked."""
+        for _ in range(6):
+            await settle()
+            await self.store.read("SELECT 1")
+        await settle()
+
+    async def rows(self, sql: str) -> list[tuple]:
+        return await self.store.read(sql)
 
     async def open(self, target: str, session: str, **more: object) -> Client:
         request = pb.OpenRequest(versions=versions.here(), target=target, session=session, **more)
         client = Client(self, request)
-        await settle()
+        await self.settle()
         return client
 
     async def look(self, later_s: float = 0.0) -> None:
         self.now += later_s
         await self.gateway.care.look()
-        await settle()
+        await self.settle()
 
     def keeper(self, client: Client) -> Keeper:
         return next(k for k in self.keepers.by_address.values() if k.info.session_id == client.granted.session_id)
@@ -135,15 +147,18 @@ async def rig(state: Path, *devices: Device, before: Rig | None = None, **more: 
     directory = StateDirectory(state)
     directory.lock()
     engine = before.engine if before else MemoryEngine(*devices)
-    made = Rig(None, engine, None, config)  # type: ignore[arg-type]
+    store = Store(directory.store)
+    store.open()
+    made = Rig(None, engine, None, config, store)  # type: ignore[arg-type]
     made.keepers = MemoryKeepers(engine, lambda: made.now)
     made.keepers.by_address = before.keepers.by_address if before else {}
-    made.gateway = Gateway(config, directory, engine, made.keepers, lambda: made.now)
+    made.gateway = Gateway(config, store, engine, made.keepers, lambda: made.now)
     await made.gateway.adopt()
     made.gateway.start()
-    await settle()
+    await made.settle()
     try:
         yield made
     finally:
         await made.gateway.close()
+        store.close()
         directory.unlock()

@@ -6,11 +6,13 @@ import json
 import os
 import queue
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,12 @@ def start(home: Path, *arguments: str) -> Running:
         line = pipe.readline()
     assert line, (home / "gateway.log").read_text()
     return Running(process, home, **json.loads(line))
+
+
+def rows(home: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Ask the store of a gateway, beside it, as it stands on the disk."""
+    with closing(sqlite3.connect(f"file:{home}/state/store.db?mode=ro", uri=True)) as connection:
+        return connection.execute(sql).fetchall()
 
 
 def sockets(home: Path) -> Iterator[Path]:
