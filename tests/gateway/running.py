@@ -155,17 +155,18 @@ class Attached:
         return "".join(printed), end
 
 
-def command(home: Path, *arguments: str) -> list[str]:
+def command(home: Path, *arguments: str, module: str = "remote_runtime.gateway") -> list[str]:
     directories = ["--state", str(home / "state"), "--runtime-dir", str(home / "run")]
-    return [sys.executable, "-m", "remote_runtime.gateway", *directories, *arguments]
+    return [sys.executable, "-m", module, *directories, *arguments]
 
 
-def start(home: Path, *arguments: str) -> Running:
-    """Start a gateway and wait until it is ready."""
+def start(home: Path, *arguments: str, dies: str = "") -> Running:
+    """Start a gateway and wait until it is ready; it may be one that dies at a step, see `dying`."""
     ready, theirs = os.pipe()
-    words = command(home, *QUICK, "--ready-fd", str(theirs), *arguments)
+    module = "tests.gateway.dying" if dies else "remote_runtime.gateway"
+    words = command(home, *QUICK, "--ready-fd", str(theirs), *arguments, module=module)
     with open(home / "gateway.log", "ab") as log:
-        process = subprocess.Popen(words, pass_fds=(theirs,), cwd=ROOT, stderr=log)
+        process = subprocess.Popen(words, pass_fds=(theirs,), cwd=ROOT, stderr=log, env={**os.environ, "DIES": dies})
     os.close(theirs)
     with os.fdopen(ready) as pipe:
         line = pipe.readline()
