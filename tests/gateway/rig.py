@@ -33,6 +33,8 @@ class Keeper:
     notices: list[pb.NoticeRequest] = field(default_factory=list)
     claim: pb.ClaimRequest | None = None
     idle_since: float = 0.0
+    claimed_at: float = 0.0
+    busy_s: float = 0.0
     silent: bool = False
 
 
@@ -55,12 +57,16 @@ class MemoryKeepers(Keepers):
         reasons = [self.locked[d.id] for d in request.devices if d.id in self.locked]
         if reasons:
             return pb.ClaimReply(reason=reasons[0])
-        keeper.claim, keeper.idle_since = request, self._clock()
+        keeper.claim, keeper.idle_since, keeper.claimed_at = request, self._clock(), self._clock()
         keeper.info.session_id = request.session_id
         return pb.ClaimReply(claimed=True, pid=8)
 
     def renew(self, peer: Peer, keeper: Keeper, request: pb.RenewRequest) -> pb.SessionInfo:
-        keeper.info.idle_s = 0.0 if keeper.info.runs else self._clock() - keeper.idle_since
+        now = self._clock()
+        keeper.info.idle_s = 0.0 if keeper.info.runs else now - keeper.idle_since
+        if keeper.claim is not None:
+            keeper.info.held_s = now - keeper.claimed_at
+            keeper.info.busy_s = keeper.busy_s + (now - keeper.idle_since if keeper.info.runs else 0.0)
         return keeper.info
 
     def notice(self, peer: Peer, keeper: Keeper, request: pb.NoticeRequest) -> pb.Empty:
@@ -132,12 +138,19 @@ class Rig:
     def keeper(self, client: Client) -> Keeper:
         return next(k for k in self.keepers.by_address.values() if k.info.session_id == client.granted.session_id)
 
-    def run(self, client: Client) -> None:
-        self.keeper(client).info.runs.append(pb.RunInfo(run_id="r", state="running", label="train()"))
+    def run(self, client: Client, limit_s: float = 0.0) -> None:
+        keeper = self.keeper(client)
+        keeper.info.runs.append(pb.RunInfo(run_id="r", state="running", label="train()"))
+        keeper.idle_since = self.now  # from now on it is the run that lasts
+        if limit_s:
+            keeper.info.run_left_s = limit_s
 
     def rest(self, client: Client) -> None:
-        del self.keeper(client).info.runs[:]
-        self.keeper(client).idle_since = self.now
+        keeper = self.keeper(client)
+        keeper.busy_s += self.now - keeper.idle_since if keeper.info.runs else 0.0
+        del keeper.info.runs[:]
+        keeper.info.ClearField("run_left_s")
+        keeper.idle_since = self.now
 
 
 @asynccontextmanager
