@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
+import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import grpc
@@ -11,7 +14,7 @@ import pytest
 
 from remote_runtime.wire import messages_pb2 as pb
 from tests.gateway.dying import STEPS
-from tests.gateway.running import LIMIT_S, Refused, Running, rows
+from tests.gateway.running import LIMIT_S, QUICK, ROOT, Refused, Running, command, rows
 from tests.leftovers import processes_naming
 from tests.worker.keeper.link import until
 
@@ -119,3 +122,41 @@ def test_a_ticket_that_nobody_knows_is_told_and_queues_anew(gateway: Start) -> N
     assert (waiting.place, "no longer knows your place" in waiting.note) == (1, True)
     assert waiting.ticket not in ("", "s-of-another-time")
     wait.cancel()
+
+
+def test_an_orderly_end_keeps_the_places_of_those_who_wait(gateway: Start, home: Path) -> None:
+    first = gateway("--simulate", "A100", "--release-countdown-s", "1000")
+    first.open("A100", "holder")
+    wait = first.updates("A100", "nb")
+    ticket = next(wait).waiting.ticket
+    first.process.send_signal(signal.SIGTERM)
+    with pytest.raises(grpc.RpcError) as broken_off:
+        list(wait)
+    assert broken_off.value.code() is grpc.StatusCode.UNAVAILABLE  # a kernel takes that for "away", and comes back
+    assert first.process.wait(LIMIT_S) == 0
+    assert rows(home, "SELECT ticket FROM queue") == [(ticket,)]
+    second = gateway("--simulate", "A100", "--release-countdown-s", "1000")
+    waiting = next(wait := second.updates("A100", "nb", ticket=ticket)).waiting
+    assert (waiting.ticket, waiting.note) == (ticket, "")
+    wait.cancel()
+
+
+def test_a_damaged_store_is_told_to_the_first_who_opens(gateway: Start, home: Path) -> None:
+    gateway("--min-warm", "0").end()
+    (home / "state" / "store.db").write_bytes(b"not a store " * 1000)
+    second = gateway()
+    notes = [[update.waiting.note for update in second.updates("cpu", name)] for name in ("first", "second")]
+    assert "was damaged" in notes[0][0] and not any(notes[0][1:]) and not any(notes[1])
+    assert (home / "state" / "store.db.damaged-1").exists()
+
+
+def test_a_store_of_a_newer_warmcell_is_not_touched(gateway: Start, home: Path) -> None:
+    gateway("--min-warm", "0").end()
+    with closing(sqlite3.connect(home / "state" / "store.db")) as store:
+        store.execute("INSERT INTO migrations VALUES (99, 0, 'newer')")
+        store.commit()
+    done = subprocess.run(command(home, *QUICK), cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 1
+    assert "was written by a newer warmcell (its version is 99, this one knows 1)\nhint: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not processes_naming(str(home))

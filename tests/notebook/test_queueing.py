@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from jupyter_ext.connection import waiting_text
 from remote_runtime.wire import messages_pb2 as pb
 from tests.kernels import LiveKernel, stop_runtime
 from tests.notebook.conftest import kernel_in, notices, value
+from tests.worker.keeper.link import until
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +102,19 @@ def test_a_wait_outlives_the_gateway_and_ends_with_the_device(
     assert shown.result == "42", shown.traceback
     assert not any("place in the queue" in notice for notice in notices(shown))
     assert value(other, "40 + 2") == 42
+
+
+def queued(trial: Path) -> int:
+    with closing(sqlite3.connect(f"file:{trial}/store.db?mode=ro", uri=True)) as store:
+        return store.execute("SELECT COUNT(*) FROM queue").fetchone()[0]
+
+
+def test_a_kernel_that_dies_leaves_the_queue(other: LiveKernel, trial: Path) -> None:
+    other.start("%%gpu A100\n1")
+    line_with(other, "place 1 in the queue")
+    assert queued(trial) == 1
+    other.manager.shutdown_kernel(now=True)
+    until(lambda: queued(trial) == 0, "an empty queue")
 
 
 @pytest.mark.parametrize(
