@@ -162,10 +162,11 @@ class Opener:
                 raise answer
             if request.no_wait:
                 raise self._busy(answer.reason, ", ".join(answer.holders))
+            update = self._update(waiter, answer, note if is_first else "")
             if is_first:
                 await self._books.queue(_place(waiter, request))
-            yield self._update(waiter, answer, note if is_first else "")
             is_first = False
+            yield update
 
     def _busy(self, reason: str, holder: str) -> Failed:
         free = free_now(self._care.floor())

@@ -123,8 +123,9 @@ def test_a_holder_is_counted_down_and_told_through_its_stream(gateway: Start) ->
 def test_a_client_that_gives_up_leaves_the_queue(gateway: Start) -> None:
     running = gateway("--simulate", "A100", "--release-countdown-s", "1000")
     running.open("A100", "holder")
-    first, second = running.updates("A100", "first"), running.updates("A100", "second")
+    first = running.updates("A100", "first")
     assert next(first).waiting.place == 1
+    second = running.updates("A100", "second")
     assert next(second).waiting.place == 2
     first.cancel()
     assert next(second).waiting.place == 1
