@@ -61,10 +61,11 @@ def arm(step: str) -> None:
     async def waiting(*arguments: Any) -> Any:
         if applies(*arguments) and not is_behind:
             die()
-        result = await original(*arguments)
-        if applies(*arguments):
-            die()
-        return result
+        try:
+            return await original(*arguments)
+        finally:  # a keeper that was asked to stop may be gone before it answers
+            if applies(*arguments):
+                die()
 
     is_plain = owner is Books and method != "begin"
     setattr(owner, method, plain if is_plain else waiting)
