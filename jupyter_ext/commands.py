@@ -53,6 +53,7 @@ def _use(connection: Connection, command: Command) -> Report:
         command.args[0] if command.args else before.target,
         str(command.options.get("session", before.session)),
         before.idle_s if idle is None else grammar.parse_duration(str(idle)),
+        "no-wait" in command.options,
     )
     target = connection.target()
     idle_s = (
@@ -60,6 +61,8 @@ def _use(connection: Connection, command: Command) -> Report:
     )
     idle_text = f"after {idle_s:g} s without a run" if idle_s else "when somebody waits for it"
     pairs = {"target": target, "session": connection.session_name(target), "released": idle_text}
+    if connection.defaults.no_wait:
+        pairs["held device"] = "an error; `%gpu use` without --no-wait lets cells queue again"
     return reports.facts("the cells that follow use", pairs)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 ANY = "any"
+_HALF_A_DAY_S = 12 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ class Defaults:
         target: Target of a cell that names none.
         session: Name of the session.
         idle_s: Seconds without a run after which the session is released; None leaves the setting.
+        no_wait: Whether a held device is an error rather than waited for.
     """
 
     target: str = ""
     session: str = ""
     idle_s: float | None = None
+    no_wait: bool = False
 
 
 class Connection:
@@ -137,20 +141,22 @@ class Connection:
             return None
         return self.runtime(lambda sentence: None)
 
-    def session(self, target: str, say: Say) -> Far:
+    def session(self, target: str, say: Say, no_wait: bool = False) -> Far:
         """Return the open session for a target, opened on first use.
 
         Args:
             target: As the cell names it; empty leaves the choice to the defaults.
             say: Told what is waited for.
+            no_wait: Fail rather than wait for a held device; the defaults may say so too.
 
         Raises:
+            TargetBusy: The device is held, and nobody shall wait.
             WarmcellError: There is no such target, or the runtime cannot be reached.
         """
         found = self.opened(target)
         if found is None:
             target = self.target(target)
-            found = self._open(self.session_name(target), target, say)
+            found = self._open(self.session_name(target), target, say, no_wait=no_wait or self.defaults.no_wait)
         self._last = found
         return found
 
@@ -170,6 +176,12 @@ class Connection:
             if name in (far.session.name, far.session.session_id):
                 return far
         return self._open(name, "", say, must_exist=True)
+
+    def _waits(self, waiting: pb.Waiting, say: Say) -> None:
+        """Say what is waited for; a note stays in the notebook."""
+        if waiting.note:
+            self.pending.append(waiting.note)
+        say(waiting_text(waiting))
 
     def current(self, say: Say) -> Far:
         """Return the session that this notebook used last, or one that it left at the runtime; none is made.
@@ -234,7 +246,7 @@ class Connection:
         if runtime is not None:
             runtime.close()
 
-    def _open(self, name: str, target: str, say: Say, must_exist: bool = False) -> Far:
+    def _open(self, name: str, target: str, say: Say, **how: bool) -> Far:
         idle_s = self.settings().idle_s if self.defaults.idle_s is None else self.defaults.idle_s
         session = self.runtime(say).open(
             target,
@@ -242,8 +254,8 @@ class Connection:
             notebook_of(self.shell),
             self.namespace,
             idle_s=idle_s,
-            must_exist=must_exist,
-            on_wait=lambda waiting: say(waiting_text(waiting)),
+            on_wait=lambda waiting: self._waits(waiting, say),
+            **how,
         )
         session.on_notice = lambda notice: self.pending.append(notice.text)
         self._sessions[name, target] = found = Far(session, notebook_of(self.shell))
@@ -266,12 +278,25 @@ def default_session_name(notebook: str, target: str) -> str:
     return "-".join(part for part in (stem, tag, "" if target == ANY else _slug(target)) if part)
 
 
-def waiting_text(waiting: pb.Waiting) -> str:
-    """Write what is waited for, with the place in the queue and the holder's countdown."""
+def waiting_text(waiting: pb.Waiting, clock: Callable[[], float] = time.time) -> str:
+    """Write what is waited for, with the place in the queue, and when it may be over and what says so.
+
+    Args:
+        waiting: As the gateway tells it.
+        clock: Seconds since the epoch: a time of day stays right while the line stands.
+    """
     place = f"place {waiting.place} in the queue" if waiting.place else ""
-    left = f"released in {waiting.release_in_s:.0f} s" if waiting.HasField("release_in_s") else ""
     holder = f"held by {waiting.holder}" if waiting.holder and waiting.holder not in waiting.reason else ""
-    return ", ".join(part for part in (waiting.reason or "waiting", holder, place, left) if part)
+    over = ""
+    if waiting.HasField("estimate_s"):
+        over = f"free about {_time_of_day(clock(), waiting.estimate_s)} ({waiting.rests_on})"
+    elif waiting.place:
+        over = "free at -"
+    return ", ".join(part for part in (waiting.reason or "waiting", holder, place, over) if part)
+
+
+def _time_of_day(now: float, later_s: float) -> str:
+    return time.strftime("%H:%M:%S" if later_s < _HALF_A_DAY_S else "%a %H:%M", time.localtime(now + later_s))
 
 
 def _slug(text: str) -> str:

@@ -80,6 +80,7 @@ CELL_FLAGS: tuple[Flag, ...] = (
         ("--timeout",), "stop the run after this time: `90`, `90s`, `10m`, `2h`", "T", options.limit_duration
     ),
     Flag(("--max-cost",), "stop the run before it costs more", "X", options.amount, planned=True),
+    Flag(("--no-wait",), "fail rather than queue for a device that somebody holds"),
     Flag(("--fresh",), "ship every captured name again"),
     Flag(("--dry-run",), "show what would travel, and run nothing"),
     Flag(("-q", "--quiet"), "no status line and no receipt"),
@@ -89,6 +90,7 @@ CELL_FLAGS: tuple[Flag, ...] = (
 _USE_FLAGS = (
     Flag(("--session",), "share a session by its name", "S"),
     Flag(("--idle",), "release the session after this time without a run", "T", options.duration_text),
+    Flag(("--no-wait",), "let the cells fail rather than queue for a device that somebody holds"),
     Flag(("--image",), "the image that workers start from", "I", planned=True),
     Flag(("--budget",), "stop when this much is spent", "X", options.amount, planned=True),
 )

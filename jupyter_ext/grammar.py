@@ -50,6 +50,7 @@ class CellRequest:
         background_name: The name of the run in the background.
         timeout_s: Seconds until the run is stopped, None for no limit.
         max_cost: The most the run may cost, None for no limit.
+        no_wait: Whether a device that somebody holds is an error.
         fresh: Whether every captured name is shipped again.
         dry_run: Whether only the plan is shown.
         quiet: Whether there is no status and no receipt.
@@ -66,6 +67,7 @@ class CellRequest:
     background_name: str | None = None
     timeout_s: float | None = None
     max_cost: float | None = None
+    no_wait: bool = False
     fresh: bool = False
     dry_run: bool = False
     quiet: bool = False
@@ -127,6 +129,7 @@ def parse_cell_line(line: str) -> CellRequest:
         background=bool(background),
         background_name=background if isinstance(background, str) else None,
         timeout_s=given.get("timeout"),
+        no_wait="no-wait" in given,
         fresh="fresh" in given,
         dry_run="dry-run" in given,
         quiet="quiet" in given,

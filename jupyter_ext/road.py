@@ -108,7 +108,7 @@ def board(connection: Connection, cell: Cell, plan: CellPlan, status: StatusLine
     """Open the session, on first use with the runtime; say what was lost since the last cell."""
     started_s = time.perf_counter()
     status.say("connecting")
-    far = connection.session(cell.request.target or "", status.say)
+    far = connection.session(cell.request.target or "", status.say, cell.request.no_wait)
     status.at(far.where)
     far.let_go()
     _show_pending(connection, far)

@@ -138,11 +138,28 @@ class Runtime:
             no_wait=no_wait,
             must_exist=must_exist,
         )
-        granted = self._again(lambda door: _granted(door.updates("Open", request), on_wait))
+        granted = self._waited_for(request, on_wait or (lambda waiting: None))
         opened = Session(session, target, granted, WorkerLine(self, granted), namespace)
         opened.attach()
         self._sessions = [*(s for s in self._sessions if s.lost is None), opened]
         return opened
+
+    def _waited_for(self, request: pb.OpenRequest, on_wait: Callable[[pb.Waiting], None]) -> pb.Granted:
+        """Ask until the session is granted; a ticket keeps the place in the queue from gateway to gateway."""
+        heard: list[str] = []
+
+        def hear(waiting: pb.Waiting) -> None:
+            request.ticket = waiting.ticket or request.ticket
+            heard.append(waiting.ticket)
+            on_wait(waiting)
+
+        while True:
+            heard.clear()
+            try:
+                return self._again(lambda door: _granted(door.updates("Open", request), hear))
+            except RuntimeUnavailable as error:
+                if not (is_away(error) and any(heard)):  # a gateway that put us in its queue has ended: go on
+                    raise
 
     def release(self, session: str, force: bool = False) -> pb.ReleaseReply:
         """Give a session back; its variables are lost.
@@ -278,13 +295,12 @@ class WorkerLine:
             self._door = None
 
 
-def _granted(updates: Iterator[pb.OpenUpdate], on_wait: Callable[[pb.Waiting], None] | None) -> pb.Granted:
+def _granted(updates: Iterator[pb.OpenUpdate], on_wait: Callable[[pb.Waiting], None]) -> pb.Granted:
     try:
         for update in updates:
             if update.HasField("granted"):
                 return update.granted
-            if on_wait is not None:
-                on_wait(update.waiting)
+            on_wait(update.waiting)
     finally:
         updates.close()
     raise RuntimeDefect("the gateway ended its answer without granting a session", "see `warmcell logs`")

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from remote_runtime.engines.records import MemoryRecords, WorkerRecords
+
 CPU = "cpu"
 """Id and model of the device that every runtime has."""
 
@@ -48,11 +50,12 @@ class EngineSettings:
     """What every engine is made from.
 
     Args:
-        state: Directory that outlives the gateway, for records and logs.
+        state: Directory that outlives the gateway, for logs.
         runtime: Directory with a short path, for sockets.
         imports: Modules that a warm worker has imported already.
         simulate: Declared devices, such as "A100:2,A10G".
         spare_ttl_s: How long what serves only future workers stays after its last user.
+        records: Where its workers are written down.
     """
 
     state: Path
@@ -60,6 +63,7 @@ class EngineSettings:
     imports: tuple[str, ...] = ()
     simulate: str = ""
     spare_ttl_s: float = 120.0
+    records: WorkerRecords = field(default_factory=MemoryRecords)
 
 
 @dataclass(frozen=True)

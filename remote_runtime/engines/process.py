@@ -1,6 +1,6 @@
 """The embedded engine: workers are processes of this user on this machine, forked from one zygote.
 
-    launch(spec) -> zygote -> keeper; record on disk -> READY when its socket answers -> EXITED when its pid
+    launch(spec) -> zygote -> keeper; its record -> READY when its socket answers -> EXITED when its pid
     ends
 
 Every worker has a record with its pid and start time. A new gateway adopts what the records and the system
@@ -100,7 +100,7 @@ class ProcessEngine(Engine):
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(settings)
         self._declared = host.simulated(settings.simulate)
-        self._records = settings.state / "workers"
+        self._records = settings.records
         self._zygote = Zygote(settings, self._reported)
         self._workers: dict[str, _Worker] = {}
         self._reports: dict[str, Exit] = {}
@@ -109,7 +109,6 @@ class ProcessEngine(Engine):
 
     def prepare(self) -> None:
         """Start the zygote, which imports while the gateway does."""
-        records.private_directory(self._records)
         self._zygote.spawn()
 
     def describe(self) -> Capabilities:
@@ -135,9 +134,9 @@ class ProcessEngine(Engine):
         worker = _Worker(spec, self._socket(spec.worker_id))
         self._workers[spec.worker_id] = worker
         try:
-            self._record(worker)
+            await self._record(worker)
             worker.mark = pids.mark(await self._fork(worker))
-            self._record(worker)
+            await self._record(worker)
         except (Failed, OSError, asyncio.CancelledError):
             self._forget(worker)
             if worker.mark is not None:
@@ -171,12 +170,11 @@ class ProcessEngine(Engine):
     def _log(self, worker_id: str) -> Path:
         return self.settings.state / "boot" / f"{worker_id}.log"
 
-    def _record(self, worker: _Worker) -> None:
+    async def _record(self, worker: _Worker) -> None:
         mark = worker.mark
-        records.write(self._records / f"{worker.spec.worker_id}.json", {
-            "worker_id": worker.spec.worker_id, "socket": str(worker.socket), "secret": worker.spec.secret,
-            "labels": dict(worker.spec.labels), "pid": mark.pid if mark else 0,
-            "start_ticks": mark.start_ticks if mark else 0,
+        await self._records.write(worker.spec.worker_id, {
+            "socket": str(worker.socket), "secret": worker.spec.secret, "labels": dict(worker.spec.labels),
+            "pid": mark.pid if mark else 0, "start_ticks": mark.start_ticks if mark else 0,
         })  # fmt: skip
 
     async def _await_ready(self, worker: _Worker) -> None:
@@ -232,7 +230,7 @@ class ProcessEngine(Engine):
 
     def _remove_files(self, worker_id: str, path: Path) -> None:
         records.remove(path)
-        records.remove(self._records / f"{worker_id}.json")
+        self._records.remove(worker_id)
 
     async def watch(self) -> AsyncIterator[WorkerEvent]:
         """Yield where every worker stands, then every change, until `close`."""
@@ -252,14 +250,14 @@ class ProcessEngine(Engine):
 
     async def list(self) -> Sequence[WorkerStatus]:
         """Adopt every recorded worker that still runs, remove what is left of the others."""
-        for worker_id, record in records.read_all(records.private_directory(self._records)).items():
+        for worker_id, record in (await self._records.all()).items():
             if worker_id not in self._workers:
                 self._adopt(worker_id, record)
         living = [*self._workers.values()]
         self._spawn(self._zygote.meet())
         return [WorkerStatus(w.spec, w.phase, f"unix:{w.socket}", w.pid) for w in living]
 
-    def _adopt(self, worker_id: str, record: dict) -> None:
+    def _adopt(self, worker_id: str, record: records.Facts) -> None:
         mark = pids.Mark(record.get("pid", 0), record.get("start_ticks", 0))
         if not mark.pid or not mark.alive:
             self._remove_files(worker_id, Path(record.get("socket") or self._socket(worker_id)))

@@ -1,6 +1,7 @@
-"""Records: small JSON files that are either whole or not there, readable by their owner alone.
+"""Records: what an engine knows of its workers, kept by whoever made it; and small files, whole or not there.
 
-dict -> write -> DIR/NAME.json -> read_all (by the next gateway) -> dicts
+    worker id, facts -> WorkerRecords -> (the next gateway's engine) -> all
+    dict -> write -> NAME.json, readable by its owner alone -> read_all -> dicts
 """
 
 from __future__ import annotations
@@ -11,11 +12,50 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from remote_runtime.wire.failures import Failed
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+Facts = Mapping[str, Any]
+"""What an engine writes down of one worker, in its own words; JSON can hold it."""
+
+
+class WorkerRecords(Protocol):
+    """Where an engine writes its workers down, so that the next one finds them."""
+
+    async def write(self, worker_id: str, facts: Facts) -> None:
+        """Replace what is known of a worker, and return when it would outlive this process.
+
+        Raises:
+            Failed: It could not be written; what was known before is untouched.
+        """
+
+    def remove(self, worker_id: str) -> None:
+        """Forget a worker, after all that was asked for before; one that is not known is forgotten."""
+
+    async def all(self) -> Mapping[str, Facts]:
+        """Return what is known of every worker by its id."""
+
+
+class MemoryRecords:
+    """Records that end with the process: for an engine whose workers do too."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Facts] = {}
+
+    async def write(self, worker_id: str, facts: Facts) -> None:
+        """See `WorkerRecords`."""
+        self._facts[worker_id] = dict(facts)
+
+    def remove(self, worker_id: str) -> None:
+        """See `WorkerRecords`."""
+        self._facts.pop(worker_id, None)
+
+    async def all(self) -> Mapping[str, Facts]:
+        """See `WorkerRecords`."""
+        return dict(self._facts)
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:

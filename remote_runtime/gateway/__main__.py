@@ -16,6 +16,8 @@ from remote_runtime.engines.base import EngineSettings
 from remote_runtime.engines.records import private_directory
 from remote_runtime.gateway.config import Config, parse
 from remote_runtime.gateway.records import ALREADY_SERVED, StateDirectory
+from remote_runtime.gateway.rows import WorkerTable
+from remote_runtime.gateway.store import Store
 from remote_runtime.wire.failures import Failed
 
 
@@ -47,7 +49,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(config: Config, state: StateDirectory) -> None:
     private_directory(config.runtime)
-    engine = engines.load(config.engine, EngineSettings(config.state, config.runtime, config.imports, config.simulate))
+    store = Store(state.store)
+    engine = engines.load(config.engine, _engine_settings(config, store))
+    store.open()
     engine.prepare()
     # Read once, when gRPC is loaded: its own lines are noise, and starting a zygote must not stop its world.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -55,7 +59,15 @@ def _run(config: Config, state: StateDirectory) -> None:
     # Imported now and not above: the zygote works meanwhile.
     from remote_runtime.gateway.serving import serve
 
-    asyncio.run(serve(config, state, engine))
+    try:
+        asyncio.run(serve(config, state, store, engine))
+    finally:
+        store.close()
+
+
+def _engine_settings(config: Config, store: Store) -> EngineSettings:
+    records = WorkerTable(store)
+    return EngineSettings(config.state, config.runtime, config.imports, config.simulate, records=records)
 
 
 if __name__ == "__main__":

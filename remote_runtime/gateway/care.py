@@ -16,7 +16,9 @@ from contextlib import contextmanager, suppress
 from remote_runtime.engines.base import Device, Engine
 from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.countdown import Act, act, announcement, kept, length_s, losses
-from remote_runtime.gateway.sessions import Session, Sessions
+from remote_runtime.gateway.session import Session
+from remote_runtime.gateway.sessions import Sessions
+from remote_runtime.pool.placement import Floor
 from remote_runtime.pool.queue import Queue, Wait
 
 _log = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ class Care:
         queue: Who waits.
         sessions: Who holds.
         clock: Monotonic seconds.
+
+    Attributes:
+        after: Called whenever the queue was arranged.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class Care:
         self._config, self._engine, self._queue, self._sessions = config, engine, queue, sessions
         self._clock = clock
         self.devices: Sequence[Device] = ()
+        self.after: list[Callable[[], None]] = []
         self.finished = asyncio.Event()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Future[None]] = set()
@@ -70,14 +76,25 @@ class Care:
         """Read the devices anew."""
         self.devices = await self._engine.inventory()
 
+    def _living(self) -> list[Session]:
+        return [s for s in self._sessions.by_id.values() if s.ending is None]
+
+    def _idle(self, now: float) -> dict[str, float]:
+        return {s.record.session_id: s.idle_s(now) for s in self._living() if not s.running}
+
+    def floor(self) -> Floor:
+        """Return what placement sees now."""
+        now = self._clock()
+        return self._queue.floor(self.devices, self._idle(now), now)
+
     def arrange(self) -> None:
         """Serve whom can be served, and begin or break off countdowns accordingly."""
-        now = self._clock()
-        living = [s for s in self._sessions.by_id.values() if s.ending is None]
-        idle = {s.record.session_id: s.idle_s(now) for s in living if not s.running}
-        victims = self._queue.arrange(self.devices, idle, now)
+        now, living = self._clock(), self._living()
+        victims = self._queue.arrange(self.devices, self._idle(now), now)
         for session in living:
             self._count(session, self._why(session, victims, now), now)
+        for call in self.after:
+            call()
         if self._pressing:
             self._wake.set()
 

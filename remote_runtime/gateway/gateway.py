@@ -18,12 +18,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractContextManager
 
 from remote_runtime.engines.base import Engine, Exit
+from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.care import Care
 from remote_runtime.gateway.config import Config
-from remote_runtime.gateway.opening import Opener
-from remote_runtime.gateway.records import StateDirectory
+from remote_runtime.gateway.opening import Opener, Ways
+from remote_runtime.gateway.outlook import Outlook
 from remote_runtime.gateway.relay import Keepers, Peer
-from remote_runtime.gateway.sessions import Sessions, active_runs, wire_device
+from remote_runtime.gateway.session import active_runs, wire_device
+from remote_runtime.gateway.sessions import Sessions
+from remote_runtime.gateway.store import Store
 from remote_runtime.pool.pool import Pool, PoolSettings
 from remote_runtime.pool.queue import Queue
 from remote_runtime.pool.slots import Slot
@@ -37,7 +40,7 @@ class Gateway:
 
     Args:
         config: How it runs.
-        state: Its files, locked already.
+        store: Open already.
         engine: Starts workers.
         keepers: The way to the workers that it started.
         clock: Monotonic seconds.
@@ -46,7 +49,7 @@ class Gateway:
     def __init__(
         self,
         config: Config,
-        state: StateDirectory,
+        store: Store,
         engine: Engine,
         keepers: Keepers,
         clock: Callable[[], float] = time.monotonic,
@@ -57,9 +60,13 @@ class Gateway:
         self._pool = Pool(engine, PoolSettings(config.min_warm, room_count), self._gone)
         self._keepers = keepers
         self._queue = Queue(config.max_workers)
-        self._sessions = Sessions(config, state, self._pool, self._keepers, clock)
+        self._books = books = Books(store, clock)
+        self._sessions = Sessions(config, books, self._pool, self._keepers, clock)
         self.care = Care(config, engine, self._queue, self._sessions, clock)
-        self._opener = Opener(self._pool, self._queue, self._sessions, self.care, clock)
+        outlook = Outlook(self._queue, self._sessions, books.history, config.release_countdown_s, clock)
+        self.care.after.append(outlook.look)
+        ways = Ways(self._pool, self._queue, self._sessions, self.care, outlook, books)
+        self._opener = Opener(ways, clock)
 
     @property
     def finished(self) -> asyncio.Event:
@@ -73,6 +80,7 @@ class Gateway:
     async def adopt(self) -> None:
         """Take over what an earlier gateway left; called once, before anybody can call."""
         await self.care.refresh()
+        self._queue.arrived = await self._books.places()
         await self._sessions.adopt(await self._pool.adopt())
         for session in self._sessions.by_id.values():
             record = session.record
@@ -92,6 +100,7 @@ class Gateway:
         await self._pool.close()
         await self._engine.close()
         await self._keepers.close()
+        self._books.close()
 
     async def describe(self, request: pb.DescribeRequest) -> pb.RuntimeInfo:
         """Tell what this runtime is, what it has, and who holds it, read at once."""
@@ -110,9 +119,12 @@ class Gateway:
     def open(self, request: pb.OpenRequest) -> AsyncIterator[pb.OpenUpdate]:
         """Open a session by name, or return the one that has it: updates while waiting, then the grant.
 
+        Args:
+            request: Its `user` is already the one whose token was shown.
+
         Raises:
-            Failed: The target cannot be read or met, is held and the client does not wait, or versions
-                differ.
+            Failed: The target cannot be read or met, is held and the client does not wait, versions differ, or
+                it cannot be written down.
         """
         return self._opener.open(request)
 

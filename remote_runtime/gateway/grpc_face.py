@@ -9,10 +9,9 @@ Every method needs the token, those that do not exist too; who lacks it learns n
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from google.protobuf.message import Message
 
 from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.gateway import Gateway
+from remote_runtime.gateway.users import Users
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.methods import (
@@ -74,15 +74,18 @@ _OPTIONS = (
 class _Gate(grpc.aio.ServerInterceptor):
     """Lets calls through that show the token."""
 
-    def __init__(self, token: str) -> None:
-        self._expected = f"Bearer {token}".encode()
+    def __init__(self, users: Users) -> None:
+        self._users = users
 
     async def intercept_service(self, continuation: Callable[..., Awaitable[Any]], details: Any) -> Any:
-        shown = dict(details.invocation_metadata or ()).get(AUTHORIZATION, "")
-        shown_bytes = shown if isinstance(shown, bytes) else shown.encode()
-        if hmac.compare_digest(shown_bytes, self._expected):
+        if self._users.name_of(_shown(details.invocation_metadata)) is not None:
             return await continuation(details)
         return grpc.stream_stream_rpc_method_handler(_refuse)
+
+
+def _shown(metadata: Iterable[tuple[str, str | bytes]] | None) -> bytes:
+    shown = dict(metadata or ()).get(AUTHORIZATION, "")
+    return shown if isinstance(shown, bytes) else shown.encode()
 
 
 async def _refuse(_requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
@@ -111,8 +114,14 @@ def _unexpected() -> Failed:
 class _Handlers:
     """One method per kind of streaming."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Gateway, users: Users) -> None:
+        self._gateway, self._users = gateway, users
+
+    def _sign(self, request: Message, context: grpc.aio.ServicerContext) -> Message:
+        """Write into a request whose it is, whatever the client wrote there."""
+        if isinstance(request, pb.OpenRequest):
+            request.user = self._users.name_of(_shown(context.invocation_metadata())) or ""
+        return request
 
     def table(self) -> dict[str, grpc.RpcMethodHandler]:
         return {name: self._handler(name, method) for name, method in GATEWAY.items()}
@@ -133,7 +142,7 @@ class _Handlers:
         async def handle(request: Message, context: grpc.aio.ServicerContext) -> Message | None:
             with self._gateway.call():
                 try:
-                    return await verb(request)
+                    return await verb(self._sign(request, context))
                 except Failed as failure:
                     refused = failure
                 except Exception:  # noqa: BLE001 - an unknown defect becomes an answer
@@ -147,7 +156,7 @@ class _Handlers:
         async def handle(request: Message, context: grpc.aio.ServicerContext) -> AsyncIterator[Message]:
             with self._gateway.call():
                 try:
-                    async with aclosing(verb(request)) as updates:
+                    async with aclosing(verb(self._sign(request, context))) as updates:
                         async for update in updates:
                             yield update
                     return
@@ -180,11 +189,11 @@ class GrpcFace:
 
     Args:
         gateway: What is served.
-        token: What every call must show.
+        users: Who may call.
     """
 
-    def __init__(self, gateway: Gateway, token: str) -> None:
-        self._gateway, self._token = gateway, token
+    def __init__(self, gateway: Gateway, users: Users) -> None:
+        self._gateway, self._users = gateway, users
         self._server: grpc.aio.Server | None = None
 
     async def start(self, config: Config) -> int:
@@ -193,9 +202,9 @@ class GrpcFace:
         Raises:
             Failed: code "unavailable", when an address is taken.
         """
-        server = grpc.aio.server(interceptors=(_Gate(self._token),), options=_OPTIONS)
+        server = grpc.aio.server(interceptors=(_Gate(self._users),), options=_OPTIONS)
         server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(GATEWAY_SERVICE, _Handlers(self._gateway).table()),)
+            (grpc.method_handlers_generic_handler(GATEWAY_SERVICE, _Handlers(self._gateway, self._users).table()),)
         )
         config.unix.unlink(missing_ok=True)
         address = f"{_bracketed(config.host)}:{config.grpc_port}"

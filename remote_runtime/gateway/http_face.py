@@ -10,7 +10,6 @@ Every route but /healthz needs the token, those that do not exist too.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import os
 import socket
 from contextlib import AbstractContextManager, nullcontext
@@ -26,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.gateway import Gateway
+from remote_runtime.gateway.users import Users
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 
@@ -54,12 +54,12 @@ def _field(message: Message, field: Any) -> Any:
 class _Gate:
     """Lets requests through that show the token."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._expected = app, f"Bearer {token}".encode()
+    def __init__(self, app: ASGIApp, users: Users) -> None:
+        self._app, self._users = app, users
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         shown = dict(scope.get("headers", ())).get(b"authorization", b"")
-        if scope["type"] == "http" and scope["path"] not in OPEN and not hmac.compare_digest(shown, self._expected):
+        if scope["type"] == "http" and scope["path"] not in OPEN and self._users.name_of(shown) is None:
             refusal = JSONResponse({"code": "unauthorized", "message": "the token is missing or wrong"}, 401)
             await refusal(scope, receive, send)
             return
@@ -120,12 +120,12 @@ class HttpFace:
 
     Args:
         gateway: What is served.
-        token: What every request must show.
+        users: Who may ask.
     """
 
-    def __init__(self, gateway: Gateway, token: str) -> None:
+    def __init__(self, gateway: Gateway, users: Users) -> None:
         self.routes = _Routes(gateway).table()
-        self._app = _Gate(Starlette(routes=self.routes), token)
+        self._app = _Gate(Starlette(routes=self.routes), users)
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 

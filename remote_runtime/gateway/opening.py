@@ -10,11 +10,16 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
+from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.care import Care
-from remote_runtime.gateway.sessions import Opening, Refused, Session, Sessions, wire_device
-from remote_runtime.pool.placement import Chosen, fits
+from remote_runtime.gateway.outlook import Outlook
+from remote_runtime.gateway.rows import Place
+from remote_runtime.gateway.session import Opening, Refused, Session, wire_device
+from remote_runtime.gateway.sessions import Sessions
+from remote_runtime.pool.placement import Chosen, fits, free_now
 from remote_runtime.pool.pool import Pool
 from remote_runtime.pool.queue import Queue, Wait, Waiter
 from remote_runtime.pool.slots import State
@@ -26,46 +31,81 @@ from remote_runtime.wire.targets import Want, parse_target
 LOCKED_S = 2.0
 """How long a device is left alone after a worker found it locked by another runtime of this machine."""
 
+LOST_PLACE = (
+    "the runtime was started again and no longer knows your place in the queue: you wait anew, behind those who are "
+    "there already"
+)
 
-class Opener:
-    """Opens sessions.
+
+@dataclass(frozen=True)
+class Ways:
+    """What an opening takes.
 
     Args:
         pool: Where workers come from.
         queue: Where one waits for devices.
         sessions: Where they end up.
         care: Arranges the queue.
+        outlook: How long one may wait.
+        books: Where it is written down.
+    """
+
+    pool: Pool
+    queue: Queue
+    sessions: Sessions
+    care: Care
+    outlook: Outlook
+    books: Books
+
+
+class Opener:
+    """Opens sessions.
+
+    Args:
+        ways: What it takes.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, pool: Pool, queue: Queue, sessions: Sessions, care: Care, clock: Callable[[], float]) -> None:
-        self._pool, self._queue, self._sessions, self._care, self._clock = pool, queue, sessions, care, clock
+    def __init__(self, ways: Ways, clock: Callable[[], float]) -> None:
+        self._pool, self._queue, self._sessions = ways.pool, ways.queue, ways.sessions
+        self._care, self._outlook, self._books = ways.care, ways.outlook, ways.books
+        self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._notice = self._books.notice
 
     async def open(self, request: pb.OpenRequest) -> AsyncIterator[pb.OpenUpdate]:
         """Open a session by name, or return the one that has it: updates while waiting, then the grant.
 
         Raises:
-            Failed: The target cannot be read or met, is held and the client does not wait, or versions
-                differ.
+            Failed: The target cannot be read or met, is held and the client does not wait, versions differ, or
+                it cannot be written down.
         """
         started = self._clock()
         wants = wants_of(request.target)
         check_versions(request.versions)
         name = request.session or f"session-{secrets.token_hex(3)}"
+        if self._notice:
+            self._notice, note = "", self._notice
+            yield _waiting("opening the session", note=note)
         lock = self._locks.setdefault(name, asyncio.Lock())
         if lock.locked():
+            self._require_patience(name, request)
             yield _waiting(f"session {name} is being opened by another notebook")
         async with lock:
             session = await self._existing(name, wants, request)
             fresh = session is None
             if session is None:
-                waiter = Waiter(f"s-{secrets.token_hex(6)}", name, wants)
-                async with aclosing(self._wait_and_begin(waiter, request)) as updates:
+                waiter, note = self._waiter(name, wants, request)
+                async with aclosing(self._wait_and_begin(waiter, request, note)) as updates:
                     async for update in updates:
                         yield update
                 session = self._sessions.by_id[waiter.session_id]
         yield pb.OpenUpdate(granted=_granted(session, fresh, self._clock() - started))
+
+    def _require_patience(self, name: str, request: pb.OpenRequest) -> None:
+        """Refuse to wait behind another notebook that waits for the same session."""
+        if request.no_wait and any(waiter.name == name for waiter in self._queue.waiting):
+            raise self._busy(f"session {name} waits for its device, asked for by another notebook", name)
 
     async def _existing(self, name: str, wants: Sequence[Want], request: pb.OpenRequest) -> Session | None:
         session = self._sessions.find(name)
@@ -80,52 +120,96 @@ class Opener:
             raise _another_target(session, request.target)
         return session
 
-    async def _wait_and_begin(self, waiter: Waiter, request: pb.OpenRequest) -> AsyncIterator[pb.OpenUpdate]:
-        await self._care.refresh()
-        self._queue.join(waiter)
+    def _waiter(self, name: str, wants: Sequence[Want], request: pb.OpenRequest) -> tuple[Waiter, str]:
+        """Return a waiter, at the place that the request's ticket stands for, and what to say of that place."""
+        place = self._books.take_up(request.ticket, request.user) if request.ticket else None
+        if place is not None:
+            return Waiter(place.ticket, name, wants, request.user, place.arrived), ""
+        return Waiter(f"s-{secrets.token_hex(6)}", name, wants, request.user), LOST_PLACE if request.ticket else ""
+
+    async def _wait_and_begin(
+        self, waiter: Waiter, request: pb.OpenRequest, note: str
+    ) -> AsyncIterator[pb.OpenUpdate]:
         try:
+            await self._books.wait(waiter.session_id, request.user, bool(waiter.arrived))
+            await self._care.refresh()
+            self._queue.join(waiter)
             while waiter.session_id not in self._sessions.by_id:
                 self._care.arrange()
-                while not isinstance(answer := await waiter.answers.get(), Chosen):
-                    yield self._still_waiting(answer, request)
+                async with aclosing(self._wait(waiter, request, note)) as updates:
+                    async for update in updates:
+                        yield update
                 if not self._pool.in_state(State.WARM):
                     yield _waiting("starting a worker")
-                await self._begin(waiter, answer, request)
+                await self._begin(waiter, request)
         finally:
-            self._queue.leave(waiter)
-            if waiter.session_id not in self._sessions.by_id:
-                self._queue.give_back(waiter.session_id)
-            self._care.arrange()
+            self._leave(waiter)
 
-    def _still_waiting(self, answer: Wait | Failed, request: pb.OpenRequest) -> pb.OpenUpdate:
-        """Return what the waiting client is told; raise where it does not wait."""
-        if isinstance(answer, Failed):
-            raise answer
-        holders = ", ".join(answer.holders)
-        if request.no_wait:
-            raise Failed(
-                "target-busy",
-                answer.reason,
-                "run it without --no-wait to queue, or choose another target",
-                {"holder": holders},
-            )
-        update = _waiting(answer.reason, answer.place, holders)
-        release_in_s = self._care.release_in_s(answer.victims)
+    def _leave(self, waiter: Waiter) -> None:
+        self._queue.leave(waiter)
+        if waiter.session_id not in self._sessions.by_id:
+            self._queue.give_back(waiter.session_id)
+            self._books.gave_up(waiter.session_id)
+            if not self._care.finished.is_set():  # else whoever waits comes back to the next gateway
+                self._books.left(waiter.session_id)
+        self._care.arrange()
+
+    async def _wait(self, waiter: Waiter, request: pb.OpenRequest, note: str) -> AsyncIterator[pb.OpenUpdate]:
+        """Yield updates until the devices are there; the place is written down before the first of them."""
+        is_first = True
+        while not isinstance(answer := await waiter.answers.get(), Chosen):
+            if isinstance(answer, Failed):
+                raise answer
+            if request.no_wait:
+                raise self._busy(answer.reason, ", ".join(answer.holders))
+            update = self._update(waiter, answer, note if is_first else "")
+            if is_first:
+                await self._books.queue(_place(waiter, request))
+            is_first = False
+            yield update
+
+    def _busy(self, reason: str, holder: str) -> Failed:
+        free = free_now(self._care.floor())
+        return Failed(
+            "target-busy",
+            f"{reason}; free now: {', '.join(free) or 'nothing'}",
+            "run it without --no-wait to queue, or choose another target",
+            {"holder": holder, "free": "\n".join(free)},
+        )
+
+    def _update(self, waiter: Waiter, wait: Wait, note: str) -> pb.OpenUpdate:
+        """Return what the waiting client is told."""
+        update = _waiting(wait.reason, wait.place, ", ".join(wait.holders), note)
+        update.waiting.ticket = waiter.session_id
+        release_in_s, left = self._care.release_in_s(wait.victims), self._outlook.of(waiter)
         if release_in_s is not None:
             update.waiting.release_in_s = release_in_s
+        if left is not None:
+            update.waiting.estimate_s, update.waiting.rests_on = left.seconds, left.rests_on
         return update
 
-    async def _begin(self, waiter: Waiter, chosen: Chosen, request: pb.OpenRequest) -> None:
+    async def _begin(self, waiter: Waiter, request: pb.OpenRequest) -> None:
+        chosen = waiter.told
+        assert isinstance(chosen, Chosen)
         target = request.target or "any"
-        opening = Opening(waiter.session_id, waiter.name, request.notebook, target, request.idle_s, chosen.devices)
+        opening = Opening(
+            waiter.session_id, waiter.name, request.notebook, request.user, target, request.idle_s, chosen.devices
+        )
+        self._books.start(waiter.session_id, [device.id for device in chosen.devices])
         try:
             await self._sessions.begin(opening)
         except Refused as refused:
             # Somebody outside this runtime holds a device: leave it alone for a while and wait at the head.
             self._queue.give_back(waiter.session_id)
             self._queue.block([d.id for d in chosen.devices], refused.holder, self._clock() + LOCKED_S)
+            self._books.back(waiter.session_id)
             waiter.told = None
             self._queue.join(waiter, first=True)
+
+
+def _place(waiter: Waiter, request: pb.OpenRequest) -> Place:
+    target = request.target or "any"
+    return Place(waiter.session_id, waiter.arrived, waiter.name, target, request.notebook, request.user)
 
 
 def wants_of(target: str) -> tuple[Want, ...]:
@@ -169,8 +253,8 @@ def _another_target(session: Session, asked: str) -> Failed:
     )
 
 
-def _waiting(reason: str, place: int = 1, holder: str = "") -> pb.OpenUpdate:
-    return pb.OpenUpdate(waiting=pb.Waiting(place=place, holder=holder, reason=reason))
+def _waiting(reason: str, place: int = 0, holder: str = "", note: str = "") -> pb.OpenUpdate:
+    return pb.OpenUpdate(waiting=pb.Waiting(place=place, holder=holder, reason=reason, note=note))
 
 
 def unix_path(address: str) -> str:

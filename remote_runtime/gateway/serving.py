@@ -7,33 +7,39 @@ import logging
 import signal
 
 from remote_runtime.engines.base import Engine
+from remote_runtime.gateway import legacy
 from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.gateway import Gateway
 from remote_runtime.gateway.grpc_face import GrpcFace
 from remote_runtime.gateway.http_face import HttpFace
 from remote_runtime.gateway.records import StateDirectory, tell_ready
 from remote_runtime.gateway.relay import Keepers
+from remote_runtime.gateway.store import Store
+from remote_runtime.gateway.users import Users, os_user
 
 GRACE_S = 1.0
 """How long open calls may go on when the gateway ends."""
 
 
-async def serve(config: Config, state: StateDirectory, engine: Engine) -> None:
+async def serve(config: Config, state: StateDirectory, store: Store, engine: Engine) -> None:
     """Run a gateway until it is finished.
 
     Args:
         config: How.
         state: Its files, locked already.
+        store: Open already.
         engine: Prepared already.
 
     Raises:
         Failed: An address is taken, or the state directory is full.
     """
     token = state.token()
-    gateway = Gateway(config, state, engine, Keepers())
-    grpc_face, http_face = GrpcFace(gateway, token), HttpFace(gateway, token)
+    gateway = Gateway(config, store, engine, Keepers())
+    users = Users({token: os_user()})
+    grpc_face, http_face = GrpcFace(gateway, users), HttpFace(gateway, users)
     _end_on_signals(gateway)
     try:
+        await legacy.move(config.state, store, os_user())
         await gateway.adopt()
         gateway.where = _addresses(config, await grpc_face.start(config), await http_face.start(config))
         gateway.start()

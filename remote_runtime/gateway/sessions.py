@@ -1,6 +1,6 @@
 """Sessions: each is a lease of one worker, known by a name, written down, renewed, and released once.
 
-begin(waiter, devices) -> warm slot -> Claim -> record -> Session
+begin(opening) -> warm slot -> record -> Claim -> Session
 renew() -> SessionInfo of each      release(session) or the worker's end -> gone: session id -> why
 """
 
@@ -13,14 +13,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import NoReturn
 
 from remote_runtime.engines import host
-from remote_runtime.engines.base import Device, Exit
+from remote_runtime.engines.base import Exit
+from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.config import Config
-from remote_runtime.gateway.records import SessionRecord, StateDirectory
+from remote_runtime.gateway.records import drop_directory, session_directory
 from remote_runtime.gateway.relay import Keepers, Peer
+from remote_runtime.gateway.rows import SessionRecord
+from remote_runtime.gateway.session import Opening, Refused, Session, wire_device
+from remote_runtime.gateway.store import StoreFailed
 from remote_runtime.pool.pool import Pool, describe
 from remote_runtime.pool.slots import Slot, State
 from remote_runtime.wire import messages_pb2 as pb
@@ -36,103 +39,22 @@ REMEMBERED_COUNT = 1000
 TRIES = 3
 
 
-class Refused(Exception):
-    """A worker was not claimed because somebody else on this machine holds a device.
-
-    Args:
-        holder: In the worker's words.
-    """
-
-    def __init__(self, holder: str) -> None:
-        super().__init__(holder)
-        self.holder = holder
-
-
-@dataclass(eq=False)
-class Session:
-    """One session and the worker that holds it.
-
-    Args:
-        record: As it is written down.
-        slot: Its worker.
-        info: What its keeper last told, None before that or when it does not answer.
-        info_at: The clock then.
-        release_at: The clock when it will be released; None while nobody counts.
-        counted_from: The clock when the counting began.
-        ending: Reason and detail once it is being released.
-    """
-
-    record: SessionRecord
-    slot: Slot
-    info: pb.SessionInfo | None = None
-    info_at: float = 0.0
-    release_at: float | None = None
-    counted_from: float = 0.0
-    ending: tuple[str, str] | None = None
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def keeper(self) -> Peer:
-        """Its keeper, for the gateway."""
-        return Peer(self.slot.address, self.slot.spec.secret)
-
-    @property
-    def running(self) -> bool:
-        """Whether a run is active, as far as is known; a silent keeper counts as busy."""
-        return self.info is None or bool(active_runs(self.info))
-
-    def idle_s(self, now: float) -> float:
-        """Return how long no run was active."""
-        return self.info.idle_s + (now - self.info_at) if self.info is not None else 0.0
-
-
-def active_runs(info: pb.SessionInfo) -> list[pb.RunInfo]:
-    """Return the runs that have not ended."""
-    return [run for run in info.runs if run.state == "running"]
-
-
-@dataclass(frozen=True)
-class Opening:
-    """What a new session is made from.
-
-    Args:
-        session_id: Chosen by whoever waits for the devices.
-        name: What users call it.
-        notebook: Whose.
-        target: As it was asked for.
-        idle_s: Its policy.
-        devices: That it holds from now on.
-    """
-
-    session_id: str
-    name: str
-    notebook: str
-    target: str
-    idle_s: float
-    devices: tuple[Device, ...]
-
-
 class Sessions:
     """Every session of this runtime.
 
     Args:
         config: Limits.
-        state: Where they are written down.
+        books: Where they are written down.
         pool: Where workers come from.
         keepers: The way to them.
         clock: Monotonic seconds.
     """
 
     def __init__(
-        self, config: Config, state: StateDirectory, pool: Pool, keepers: Keepers, clock: Callable[[], float]
+        self, config: Config, books: Books, pool: Pool, keepers: Keepers, clock: Callable[[], float]
     ) -> None:
-        self._config, self._state, self._pool, self._keepers, self._clock = (
-            config,
-            state,
-            pool,
-            keepers,
-            clock,
-        )
+        self._config, self._books, self._pool, self._keepers = config, books, pool, keepers
+        self._clock = clock
         self._memory_bytes = config.memory_limit_bytes
         self.by_id: dict[str, Session] = {}
         self.ended: OrderedDict[str, tuple[str, str]] = OrderedDict()
@@ -155,24 +77,26 @@ class Sessions:
                 return await self._claim(slot, opening)
             except BaseException as error:  # a cancelled opener too must leave no worker that is half claimed
                 await asyncio.shield(self._undo(slot, opening, error))
-                if attempt == TRIES - 1 or not (isinstance(error, Failed) and error.code == "unavailable"):
+                if attempt == TRIES - 1 or isinstance(error, StoreFailed) or not _is_away(error):
                     raise
         raise AssertionError("the loop returns or raises")
 
     async def _undo(self, slot: Slot, opening: Opening, error: BaseException) -> None:
-        self._state.remove_session(opening.session_id)
-        if isinstance(error, Refused) or (isinstance(error, Failed) and error.code == "disk-full"):
+        self._books.never_was(opening.session_id)
+        drop_directory(self._config.state, opening.session_id)
+        if isinstance(error, (Refused, StoreFailed)) or (isinstance(error, Failed) and error.code == "disk-full"):
             self._pool.give_back(slot)
         else:
             await self._pool.discard(slot, poisoned=True)
 
     async def _claim(self, slot: Slot, opening: Opening) -> Session:
         record = SessionRecord(
-            opening.session_id, opening.name, opening.notebook, opening.target, secrets.token_urlsafe(32),
-            slot.worker_id, 1, opening.devices, opening.idle_s, time.time(),
+            opening.session_id, opening.name, opening.notebook, opening.target, opening.user,
+            secrets.token_urlsafe(32), slot.worker_id, 1, opening.devices,
+            str(session_directory(self._config.state, opening.session_id)), opening.idle_s, time.time(),
         )  # fmt: skip
         # Written before the claim: no worker is ever claimed that the next gateway would not find.
-        self._state.write_session(record)
+        await self._books.begin(record)
         session = Session(record, slot)
         reply = await self._keepers.call(session.keeper, "Claim", self._claim_request(record), CLAIM_S)
         if not reply.claimed:
@@ -184,6 +108,7 @@ class Sessions:
         if slot.state is not State.LEASED:
             raise Failed("unavailable", "the worker ended while it was claimed", "run the cell again")
         self.by_id[record.session_id] = session
+        self._books.claimed(record.session_id)
         return session
 
     async def _refused(self, session: Session, reason: str) -> NoReturn:
@@ -198,7 +123,7 @@ class Sessions:
         return pb.ClaimRequest(
             session_id=record.session_id, session=record.name, notebook=record.notebook, token=record.token,
             devices=[wire_device(d, record.name) for d in record.devices],
-            directory=str(self._state.session_directory(record.session_id)), target=record.target,
+            directory=record.directory, target=record.target,
             incarnation=record.incarnation, memory_limit_bytes=self._memory_limit(),
         )  # fmt: skip
 
@@ -209,20 +134,24 @@ class Sessions:
 
     async def adopt(self, slots: Sequence[Slot]) -> None:
         """Take over the sessions of an earlier gateway; those whose worker is gone are known as ended."""
-        recorded = {record.worker_id: record for record in self._state.sessions()}
+        recorded = {record.worker_id: record for record in await self._books.living()}
+        for session_id, ended in await self._books.past(REMEMBERED_COUNT):
+            self.ended[session_id] = (ended.reason, ended.detail)
         await asyncio.gather(*(self._adopt(slot, recorded.pop(slot.worker_id, None)) for slot in slots))
         for record in recorded.values():
-            self._remember(record.session_id, "unknown", "its worker ended while no gateway ran")
+            self._remember(record, "unknown", "its worker ended while no gateway ran")
 
     async def _adopt(self, slot: Slot, record: SessionRecord | None) -> None:
         info = await self._ask(Peer(slot.address, slot.spec.secret))
         if record is not None and slot.state is State.WARM and (info is None or info.session_id == record.session_id):
             self._pool.lease(slot)
-            session = Session(record, slot, info, self._clock())
+            session = Session(record, slot)
             self.by_id[record.session_id] = session
+            self._books.adopt(record.session_id, record.user, [device.id for device in record.devices])
+            self._told(session, info)
             return
         if record is not None:
-            self._remember(record.session_id, "unknown", "its worker serves no session")
+            self._remember(record, "unknown", "its worker serves no session")
         if info is None or info.session_id:
             await self._pool.discard(slot, poisoned=slot.state is not State.STARTING)
 
@@ -234,10 +163,15 @@ class Sessions:
             *(self._renew(session) for session in leased.values()),
             *(self._ask(Peer(slot.address, slot.spec.secret)) for slot in spare),
         )
+        self._books.beat()
 
     async def _renew(self, session: Session) -> None:
-        session.info = await self._ask(session.keeper)
-        session.info_at = self._clock()
+        self._told(session, await self._ask(session.keeper))
+
+    def _told(self, session: Session, info: pb.SessionInfo | None) -> None:
+        session.info, session.info_at = info, self._clock()
+        if info is not None and not session.gone.is_set():
+            self._books.tell(session.record.session_id, session.slot.address, info)
 
     async def _ask(self, keeper: Peer) -> pb.SessionInfo | None:
         try:
@@ -285,13 +219,14 @@ class Sessions:
             return None
         del self.by_id[session.record.session_id]
         reason, detail = session.ending or (how.reason, f"its worker ended: {describe(how)}")
-        self._remember(session.record.session_id, reason, detail)
+        self._remember(session.record, reason, detail)
         session.gone.set()
         return session
 
-    def _remember(self, session_id: str, reason: str, detail: str) -> None:
-        self._state.remove_session(session_id)
-        self.ended[session_id] = (reason, detail)
+    def _remember(self, record: SessionRecord, reason: str, detail: str) -> None:
+        self._books.end(record, reason, detail)
+        drop_directory(self._config.state, record.session_id)
+        self.ended[record.session_id] = (reason, detail)
         while len(self.ended) > REMEMBERED_COUNT:
             self.ended.popitem(last=False)
 
@@ -307,7 +242,7 @@ class Sessions:
         if session.info is not None:
             info.CopyFrom(session.info)
         info.session_id, info.name, info.target = record.session_id, record.name, record.target
-        info.notebook, info.age_s = record.notebook, max(0.0, time.time() - record.opened_at)
+        info.user, info.notebook, info.age_s = record.user, record.notebook, max(0.0, time.time() - record.opened_at)
         info.idle_s = 0.0 if session.running else session.idle_s(now)
         info.device_ids[:] = [device.id for device in record.devices]
         releasing = session.release_at is not None or session.ending is not None
@@ -315,17 +250,5 @@ class Sessions:
         return info
 
 
-def wire_device(device: Device, holder: str = "") -> pb.Device:
-    """Return a device as clients see it.
-
-    Args:
-        device: As the engine sees it.
-        holder: The session that holds it, "" where none does.
-    """
-    wire = pb.Device(
-        id=device.id, model=device.model, simulated=device.simulated, index=device.index,
-        state="held" if holder else device.state, holder=holder or device.holder,
-    )  # fmt: skip
-    if device.memory_bytes is not None:
-        wire.memory_bytes = device.memory_bytes
-    return wire
+def _is_away(error: BaseException) -> bool:
+    return isinstance(error, Failed) and error.code == "unavailable"

@@ -180,6 +180,11 @@ def offered(devices: Sequence[Device]) -> list[str]:
     ]
 
 
+def free_now(floor: Floor) -> list[str]:
+    """List what could be had at once, as `offered` does."""
+    return [] if floor.full else offered(_free(floor.devices, floor))
+
+
 def _short(device: Device) -> str:
     return device.model if device.simulated or device.id == CPU else short_model(device.model)
 

@@ -1,19 +1,22 @@
-r"""The queue: who holds which device, and who waits for one, first come first served.
+r"""The queue: who holds which device, and who waits for one, in fair order between users.
 
     join(waiter) -> arrange(devices) -> waiter.answers: Wait, Wait, ... then Chosen or Failed
                           \-> victims: idle sessions whose release would serve somebody
 
-Every decision is taken in one step on the event loop, so no device is given away twice.
+Within one user it is first come first served, see `turns`. Every decision is taken in one step on the event
+loop, so no device is given away twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from remote_runtime.engines.base import CPU, Device
 from remote_runtime.pool.placement import Busy, Chosen, Decision, Floor, Hold, Unavailable, arrange
+from remote_runtime.pool.turns import Ring, in_turn
 from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.targets import Want
 
@@ -27,12 +30,14 @@ class Wait:
         reason: In words.
         holders: Who is in the way.
         victims: Sessions that are going to be released for this.
+        candidates: Device ids that would do.
     """
 
     place: int
     reason: str
     holders: tuple[str, ...]
     victims: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
 
 
 Answer = Wait | Chosen | Failed
@@ -46,11 +51,15 @@ class Waiter:
         session_id: Under which the devices will be held.
         name: The session's name.
         wants: In order of preference.
+        user: Whose turn it takes.
+        arrived: Smaller numbers came first; 0 where the queue shall give one.
     """
 
     session_id: str
     name: str
     wants: Sequence[Want]
+    user: str = ""
+    arrived: int = 0
     answers: asyncio.Queue[Answer] = field(default_factory=asyncio.Queue)
     told: Answer | None = None
 
@@ -59,6 +68,11 @@ class Waiter:
         if answer != self.told:
             self.told = answer
             self.answers.put_nowait(answer)
+
+    def tell_again(self) -> None:
+        """Pass the last answer on once more: what it says of time has changed."""
+        if self.told is not None:
+            self.answers.put_nowait(self.told)
 
 
 @dataclass(frozen=True)
@@ -74,14 +88,22 @@ class Queue:
 
     Args:
         max_workers: Most sessions at once.
+        arrived: The last number that an earlier queue gave.
     """
 
-    def __init__(self, max_workers: int) -> None:
+    def __init__(self, max_workers: int, arrived: int = 0) -> None:
         self._max_workers = max_workers
+        self.arrived = arrived
         self.leases: dict[str, Lease] = {}
-        self.waiting: list[Waiter] = []
+        self._waiting: list[Waiter] = []
+        self._ring = Ring()
         self._closed: Failed | None = None
         self._blocked: dict[str, tuple[str, float]] = {}
+
+    @property
+    def waiting(self) -> list[Waiter]:
+        """Everybody who waits, the next one first."""
+        return in_turn(self._ring.users, self._waiting, lambda waiter: waiter.user)
 
     def hold(self, session_id: str, name: str, device_ids: Sequence[str]) -> None:
         """Note that a session holds devices, as when it is adopted."""
@@ -102,11 +124,19 @@ class Queue:
         self._blocked.update({i: (holder, until) for i in device_ids if i != CPU})
 
     def join(self, waiter: Waiter, first: bool = False) -> None:
-        """Put somebody at the end of the queue, or back at its head; a closed queue refuses."""
+        """Let somebody wait; a closed queue refuses.
+
+        Args:
+            waiter: Numbered here, unless it comes back with the number that it had.
+            first: It was served in vain, and is next.
+        """
         if self._closed is not None:
             waiter.tell(self._closed)
             return
-        self.waiting.insert(0 if first else len(self.waiting), waiter)
+        self.arrived += not waiter.arrived
+        waiter.arrived = waiter.arrived or self.arrived
+        bisect.insort(self._waiting, waiter, key=lambda one: one.arrived)
+        self._ring.enter(waiter.user, first)
 
     def close(self, failure: Failed) -> None:
         """Refuse everybody who waits, and everybody who comes later.
@@ -117,12 +147,14 @@ class Queue:
         self._closed = failure
         for waiter in self.waiting:
             waiter.tell(failure)
-        self.waiting.clear()
+            self.leave(waiter)
 
     def leave(self, waiter: Waiter) -> None:
         """Take somebody out; one who is not there changes nothing."""
-        if waiter in self.waiting:
-            self.waiting.remove(waiter)
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+            if all(one.user != waiter.user for one in self._waiting):
+                self._ring.leave(waiter.user)
 
     def arrange(self, devices: Sequence[Device], idle: Mapping[str, float], now: float) -> frozenset[str]:
         """Serve whom can be served and tell the others where they stand.
@@ -137,7 +169,7 @@ class Queue:
         """
         while self._serve_one(self._decide(devices, idle, now)):
             pass
-        waits = [waiter.told for waiter in self.waiting]
+        waits = [waiter.told for waiter in self._waiting]
         return frozenset(i for wait in waits if isinstance(wait, Wait) for i in wait.victims)
 
     def _decide(self, devices: Sequence[Device], idle: Mapping[str, float], now: float) -> list[Decision]:
@@ -145,19 +177,24 @@ class Queue:
 
     def _serve_one(self, decisions: Sequence[Decision]) -> bool:
         """Act on the first decision that is final; return whether there was one."""
-        for waiter, decision in zip(list(self.waiting), decisions, strict=True):
-            if isinstance(decision, Busy):
-                continue
-            self.leave(waiter)
-            if isinstance(decision, Unavailable):
-                waiter.tell(decision.failure)
-            else:
-                self.hold(waiter.session_id, waiter.name, [d.id for d in decision.devices])
-                waiter.tell(decision)
+        pairs = list(zip(self.waiting, decisions, strict=True))
+        final = next(((waiter, decision) for waiter, decision in pairs if not isinstance(decision, Busy)), None)
+        if final is not None:
+            self._serve(*final)
             return True
-        for place, (waiter, busy) in enumerate(zip(self.waiting, decisions, strict=True), 1):
-            waiter.tell(Wait(place, busy.reason, busy.holders, busy.victims))
+        for place, (waiter, busy) in enumerate(pairs, 1):
+            waiter.tell(Wait(place, busy.reason, busy.holders, busy.victims, busy.candidates))
         return False
+
+    def _serve(self, waiter: Waiter, decision: Chosen | Unavailable) -> None:
+        if isinstance(decision, Unavailable):
+            self.leave(waiter)
+            waiter.tell(decision.failure)
+            return
+        self._ring.served(waiter.user)
+        self.leave(waiter)
+        self.hold(waiter.session_id, waiter.name, [d.id for d in decision.devices])
+        waiter.tell(decision)
 
     def floor(self, devices: Sequence[Device], idle: Mapping[str, float], now: float) -> Floor:
         """Return what placement looks at."""

@@ -76,7 +76,7 @@ class RuntimeInfo(_message.Message):
     def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., engine: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., http: _Optional[str] = ..., grpc: _Optional[str] = ..., unix: _Optional[str] = ..., pid: _Optional[int] = ..., idle_exit_s: _Optional[float] = ..., sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "name", "target", "notebook", "state", "age_s", "idle_s", "device_ids", "pid", "runs", "name_count", "memory_bytes", "attached_count", "incarnation", "names")
+    __slots__ = ("session_id", "name", "target", "notebook", "state", "age_s", "idle_s", "device_ids", "pid", "runs", "name_count", "memory_bytes", "attached_count", "incarnation", "names", "held_s", "busy_s", "run_left_s", "user")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +92,10 @@ class SessionInfo(_message.Message):
     ATTACHED_COUNT_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
+    HELD_S_FIELD_NUMBER: _ClassVar[int]
+    BUSY_S_FIELD_NUMBER: _ClassVar[int]
+    RUN_LEFT_S_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     name: str
     target: str
@@ -107,7 +111,11 @@ class SessionInfo(_message.Message):
     attached_count: int
     incarnation: int
     names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., target: _Optional[str] = ..., notebook: _Optional[str] = ..., state: _Optional[str] = ..., age_s: _Optional[float] = ..., idle_s: _Optional[float] = ..., device_ids: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ..., name_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., attached_count: _Optional[int] = ..., incarnation: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
+    held_s: float
+    busy_s: float
+    run_left_s: float
+    user: str
+    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., target: _Optional[str] = ..., notebook: _Optional[str] = ..., state: _Optional[str] = ..., age_s: _Optional[float] = ..., idle_s: _Optional[float] = ..., device_ids: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ..., name_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., attached_count: _Optional[int] = ..., incarnation: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., held_s: _Optional[float] = ..., busy_s: _Optional[float] = ..., run_left_s: _Optional[float] = ..., user: _Optional[str] = ...) -> None: ...
 
 class RunInfo(_message.Message):
     __slots__ = ("run_id", "state", "label", "started_at", "elapsed_s", "event_count", "background", "session_id")
@@ -130,7 +138,7 @@ class RunInfo(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., state: _Optional[str] = ..., label: _Optional[str] = ..., started_at: _Optional[float] = ..., elapsed_s: _Optional[float] = ..., event_count: _Optional[int] = ..., background: bool = ..., session_id: _Optional[str] = ...) -> None: ...
 
 class OpenRequest(_message.Message):
-    __slots__ = ("versions", "target", "session", "notebook", "idle_s", "no_wait", "must_exist")
+    __slots__ = ("versions", "target", "session", "notebook", "idle_s", "no_wait", "must_exist", "user", "ticket")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +146,8 @@ class OpenRequest(_message.Message):
     IDLE_S_FIELD_NUMBER: _ClassVar[int]
     NO_WAIT_FIELD_NUMBER: _ClassVar[int]
     MUST_EXIST_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     target: str
     session: str
@@ -145,7 +155,9 @@ class OpenRequest(_message.Message):
     idle_s: float
     no_wait: bool
     must_exist: bool
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., target: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., idle_s: _Optional[float] = ..., no_wait: bool = ..., must_exist: bool = ...) -> None: ...
+    user: str
+    ticket: str
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., target: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., idle_s: _Optional[float] = ..., no_wait: bool = ..., must_exist: bool = ..., user: _Optional[str] = ..., ticket: _Optional[str] = ...) -> None: ...
 
 class OpenUpdate(_message.Message):
     __slots__ = ("waiting", "granted")
@@ -156,16 +168,24 @@ class OpenUpdate(_message.Message):
     def __init__(self, waiting: _Optional[_Union[Waiting, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ...) -> None: ...
 
 class Waiting(_message.Message):
-    __slots__ = ("place", "holder", "reason", "release_in_s")
+    __slots__ = ("place", "holder", "reason", "release_in_s", "ticket", "estimate_s", "rests_on", "note")
     PLACE_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RELEASE_IN_S_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATE_S_FIELD_NUMBER: _ClassVar[int]
+    RESTS_ON_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     place: int
     holder: str
     reason: str
     release_in_s: float
-    def __init__(self, place: _Optional[int] = ..., holder: _Optional[str] = ..., reason: _Optional[str] = ..., release_in_s: _Optional[float] = ...) -> None: ...
+    ticket: str
+    estimate_s: float
+    rests_on: str
+    note: str
+    def __init__(self, place: _Optional[int] = ..., holder: _Optional[str] = ..., reason: _Optional[str] = ..., release_in_s: _Optional[float] = ..., ticket: _Optional[str] = ..., estimate_s: _Optional[float] = ..., rests_on: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Granted(_message.Message):
     __slots__ = ("session_id", "unix", "token", "incarnation", "devices", "fresh", "versions", "wait_s")

@@ -53,7 +53,7 @@ class Keeper:
         self._readings: Readings | None = None
         self._ttl_s = order.tuning.ttl_s
         now = self._loop.time()
-        self._born_at = self._heard_at = self._alone_since = self._idle_since = now
+        self._born_at = self._claimed_at = self._heard_at = self._alone_since = self._idle_since = now
         self._ends_at: float | None = None
         self.warmed = asyncio.Event()
 
@@ -68,7 +68,7 @@ class Keeper:
         if holder:
             return pb.ClaimReply(reason=holder)
         self._claim = request
-        self._heard_at = self._alone_since = self._idle_since = self._loop.time()
+        self._heard_at = self._alone_since = self._idle_since = self._claimed_at = self._loop.time()
         self._ends_at = None
         self.runner.users.incarnation = request.incarnation or 1
         self.runner.users.memory_limit_bytes = request.memory_limit_bytes
@@ -112,6 +112,9 @@ class Keeper:
             names=self.runner.names,
             memory_bytes=memory,
             attached_count=len(self.desk.clients),
+            held_s=now - self._claimed_at if self._claim is not None else None,
+            busy_s=self._runs.busy_s if self._claim is not None else None,
+            run_left_s=self._runs.left_s,
         )
 
     async def stop(self, grace_s: float, reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from remote_runtime.wire import limits
@@ -45,6 +46,8 @@ class Run:
         self.message = message
         self.status = ""
         self.started_at, self.ended_at = at, 0.0
+        self._from_s: float | None = None  # monotonic: what is counted must not jump with the clock
+        self._to_s: float | None = None
 
     def wake_followers(self) -> None:
         """Let every follower look for what is new."""
@@ -62,7 +65,18 @@ class Run:
         Raises:
             Failed: code "internal", for a step that the table does not have.
         """
-        self.state = advance(self.state, step)
+        before, self.state = self.state, advance(self.state, step)
+        if self.state is RunState.RUNNING:
+            self._from_s = time.monotonic()
+        elif self.state is RunState.ENDED is not before:
+            self._to_s = time.monotonic()
+
+    @property
+    def active_s(self) -> float:
+        """How long it has been active, up to now or to its end; 0 before it began."""
+        if self._from_s is None:
+            return 0.0
+        return (time.monotonic() if self._to_s is None else self._to_s) - self._from_s
 
     def info(self, now: float, session_id: str) -> pb.RunInfo:
         """Describe it as `RunInfo`."""

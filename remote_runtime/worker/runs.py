@@ -25,6 +25,7 @@ class Runs:
         self._bounds = bounds
         self._runs: dict[str, Run] = {}
         self._forgotten = Forgotten()
+        self._past_s = 0.0
 
     def __iter__(self) -> Iterator[Run]:
         return iter(list(self._runs.values()))
@@ -73,12 +74,25 @@ class Runs:
             follower.unfollow(run)
             if follower is not run.owner:
                 follower.refuse(0, Failed("not-found", f"run {run.run_id} never arrived whole", "run the cell again"))
-        self._runs.pop(run.run_id, None)
+        if self._runs.pop(run.run_id, None) is not None:
+            self._past_s += run.active_s
 
     @property
     def alive(self) -> list[Run]:
         """Runs that have not ended."""
         return [run for run in self._runs.values() if run.state is not RunState.ENDED]
+
+    @property
+    def busy_s(self) -> float:
+        """How long runs were active, those that are forgotten too; one runs at a time."""
+        return self._past_s + sum(run.active_s for run in self._runs.values())
+
+    @property
+    def left_s(self) -> float | None:
+        """How long until the limit of the only run that is alive; None where it has none, or others wait."""
+        alive = self.alive
+        limited = len(alive) == 1 and alive[0].timeout_s > 0
+        return max(0.0, alive[0].timeout_s - alive[0].active_s) if limited else None
 
     def shrink(self) -> None:
         """Forget what is over the bound, as `runlog.surplus` chooses."""
@@ -101,4 +115,5 @@ class Runs:
         if run.followers:  # it is on its way to someone, who would wait for its end for ever
             return
         del self._runs[run_id]
+        self._past_s += run.active_s
         self._forgotten.add(run_id)

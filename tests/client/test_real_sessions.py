@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +62,9 @@ def text(session: Session, source: str) -> str:
 
 
 def keeper_of(session: Session, home: Path) -> int:
-    lease = json.loads((home / "leases" / f"{session.session_id}.json").read_text())
-    return json.loads((home / "workers" / f"{lease['worker_id']}.json").read_text())["pid"]
+    sql = "SELECT facts FROM workers JOIN sessions USING (worker_id) WHERE session_id = ?"
+    with closing(sqlite3.connect(f"file:{home}/store.db?mode=ro", uri=True)) as store:
+        return json.loads(store.execute(sql, (session.session_id,)).fetchone()[0])["pid"]
 
 
 def test_a_namespace_lives_between_runs_and_clients(runtime: Runtime, session: Session) -> None:

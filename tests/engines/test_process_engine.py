@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ import pytest
 from remote_runtime.engines import pids
 from remote_runtime.engines.base import EngineSettings, Exit, Phase, Verdict, WorkerEvent, WorkerSpec
 from remote_runtime.engines.process import ProcessEngine
+from remote_runtime.engines.records import MemoryRecords
 from remote_runtime.engines.zygote import place
 from remote_runtime.wire.failures import Failed
 from tests.leftovers import processes_naming
@@ -33,10 +33,15 @@ def home() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+RECORDS: dict[Path, MemoryRecords] = {}
+"""What outlives an engine, as the gateway's store does."""
+
+
 def settings(home: Path, **more: object) -> EngineSettings:
     for part in ("state", "run"):
         (home / part).mkdir(exist_ok=True)
-    return EngineSettings(home / "state", home / "run", **{"simulate": "A100", **more})
+    kept = RECORDS.setdefault(home, MemoryRecords())
+    return EngineSettings(home / "state", home / "run", **{"simulate": "A100", "records": kept, **more})
 
 
 def within(home: Path, body: Body, **more: object) -> None:
@@ -163,12 +168,11 @@ async def said_hello(engine: ProcessEngine, old: int) -> bool:
 
 def test_records_of_workers_that_are_gone_are_removed(home: Path) -> None:
     async def body(engine: ProcessEngine) -> None:
-        records = home / "state" / "workers"
-        ghost = {"pid": 1, "start_ticks": 5, "socket": f"{home}/run/w-ghost.sock"}
-        (records / "ghost.json").write_text(json.dumps(ghost))
-        (records / "cut.json").write_text("{")
+        kept = engine.settings.records
+        await kept.write("ghost", {"pid": 1, "start_ticks": 5, "socket": f"{home}/run/w-ghost.sock", "secret": "s"})
+        await kept.write("unborn", {"pid": 0, "start_ticks": 0, "socket": f"{home}/run/w-unborn.sock", "secret": "s"})
         assert await engine.list() == []
-        assert not (records / "ghost.json").exists()
+        assert await kept.all() == {}
 
     within(home, body)
 

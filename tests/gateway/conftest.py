@@ -46,8 +46,8 @@ def gateway(home: Path) -> Iterator[Callable[..., Running]]:
     """Start gateways on one state directory; those that still run are ended."""
     started: list[Running] = []
 
-    def run(*arguments: str) -> Running:
-        started.append(start(home, *arguments))
+    def run(*arguments: str, dies: str = "") -> Running:
+        started.append(start(home, *arguments, dies=dies))
         return started[-1]
 
     yield run

@@ -15,6 +15,7 @@ from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.gateway import Gateway
 from remote_runtime.gateway.records import StateDirectory
 from remote_runtime.gateway.relay import Keepers, Peer
+from remote_runtime.gateway.store import Store
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
 from remote_runtime.wire.failures import Failed
@@ -32,6 +33,8 @@ class Keeper:
     notices: list[pb.NoticeRequest] = field(default_factory=list)
     claim: pb.ClaimRequest | None = None
     idle_since: float = 0.0
+    claimed_at: float = 0.0
+    busy_s: float = 0.0
     silent: bool = False
 
 
@@ -54,12 +57,16 @@ class MemoryKeepers(Keepers):
         reasons = [self.locked[d.id] for d in request.devices if d.id in self.locked]
         if reasons:
             return pb.ClaimReply(reason=reasons[0])
-        keeper.claim, keeper.idle_since = request, self._clock()
+        keeper.claim, keeper.idle_since, keeper.claimed_at = request, self._clock(), self._clock()
         keeper.info.session_id = request.session_id
         return pb.ClaimReply(claimed=True, pid=8)
 
     def renew(self, peer: Peer, keeper: Keeper, request: pb.RenewRequest) -> pb.SessionInfo:
-        keeper.info.idle_s = 0.0 if keeper.info.runs else self._clock() - keeper.idle_since
+        now = self._clock()
+        keeper.info.idle_s = 0.0 if keeper.info.runs else now - keeper.idle_since
+        if keeper.claim is not None:
+            keeper.info.held_s = now - keeper.claimed_at
+            keeper.info.busy_s = keeper.busy_s + (now - keeper.idle_since if keeper.info.runs else 0.0)
         return keeper.info
 
     def notice(self, peer: Peer, keeper: Keeper, request: pb.NoticeRequest) -> pb.Empty:
@@ -104,28 +111,46 @@ class Rig:
     engine: MemoryEngine
     keepers: MemoryKeepers
     config: Config
+    store: Store
     now: float = 1000.0
+
+    async def settle(self) -> None:
+        """Let everything run that can, the store's thread too: it answers in the order in which it was asked."""
+        for _ in range(6):
+            await settle()
+            await self.store.read("SELECT 1")
+        await settle()
+
+    async def rows(self, sql: str) -> list[tuple]:
+        return await self.store.read(sql)
 
     async def open(self, target: str, session: str, **more: object) -> Client:
         request = pb.OpenRequest(versions=versions.here(), target=target, session=session, **more)
         client = Client(self, request)
-        await settle()
+        await self.settle()
         return client
 
     async def look(self, later_s: float = 0.0) -> None:
         self.now += later_s
         await self.gateway.care.look()
-        await settle()
+        await self.settle()
 
     def keeper(self, client: Client) -> Keeper:
         return next(k for k in self.keepers.by_address.values() if k.info.session_id == client.granted.session_id)
 
-    def run(self, client: Client) -> None:
-        self.keeper(client).info.runs.append(pb.RunInfo(run_id="r", state="running", label="train()"))
+    def run(self, client: Client, limit_s: float = 0.0) -> None:
+        keeper = self.keeper(client)
+        keeper.info.runs.append(pb.RunInfo(run_id="r", state="running", label="train()"))
+        keeper.idle_since = self.now  # from now on it is the run that lasts
+        if limit_s:
+            keeper.info.run_left_s = limit_s
 
     def rest(self, client: Client) -> None:
-        del self.keeper(client).info.runs[:]
-        self.keeper(client).idle_since = self.now
+        keeper = self.keeper(client)
+        keeper.busy_s += self.now - keeper.idle_since if keeper.info.runs else 0.0
+        del keeper.info.runs[:]
+        keeper.info.ClearField("run_left_s")
+        keeper.idle_since = self.now
 
 
 @asynccontextmanager
@@ -135,15 +160,18 @@ async def rig(state: Path, *devices: Device, before: Rig | None = None, **more: 
     directory = StateDirectory(state)
     directory.lock()
     engine = before.engine if before else MemoryEngine(*devices)
-    made = Rig(None, engine, None, config)  # type: ignore[arg-type]
+    store = Store(directory.store)
+    store.open()
+    made = Rig(None, engine, None, config, store)  # type: ignore[arg-type]
     made.keepers = MemoryKeepers(engine, lambda: made.now)
     made.keepers.by_address = before.keepers.by_address if before else {}
-    made.gateway = Gateway(config, directory, engine, made.keepers, lambda: made.now)
+    made.gateway = Gateway(config, store, engine, made.keepers, lambda: made.now)
     await made.gateway.adopt()
     made.gateway.start()
-    await settle()
+    await made.settle()
     try:
         yield made
     finally:
         await made.gateway.close()
+        store.close()
         directory.unlock()

@@ -6,11 +6,13 @@ import json
 import os
 import queue
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,22 +155,29 @@ class Attached:
         return "".join(printed), end
 
 
-def command(home: Path, *arguments: str) -> list[str]:
+def command(home: Path, *arguments: str, module: str = "remote_runtime.gateway") -> list[str]:
     directories = ["--state", str(home / "state"), "--runtime-dir", str(home / "run")]
-    return [sys.executable, "-m", "remote_runtime.gateway", *directories, *arguments]
+    return [sys.executable, "-m", module, *directories, *arguments]
 
 
-def start(home: Path, *arguments: str) -> Running:
-    """Start a gateway and wait until it is ready."""
+def start(home: Path, *arguments: str, dies: str = "") -> Running:
+    """Start a gateway and wait until it is ready; it may be one that dies at a step, see `dying`."""
     ready, theirs = os.pipe()
-    words = command(home, *QUICK, "--ready-fd", str(theirs), *arguments)
+    module = "tests.gateway.dying" if dies else "remote_runtime.gateway"
+    words = command(home, *QUICK, "--ready-fd", str(theirs), *arguments, module=module)
     with open(home / "gateway.log", "ab") as log:
-        process = subprocess.Popen(words, pass_fds=(theirs,), cwd=ROOT, stderr=log)
+        process = subprocess.Popen(words, pass_fds=(theirs,), cwd=ROOT, stderr=log, env={**os.environ, "DIES": dies})
     os.close(theirs)
     with os.fdopen(ready) as pipe:
         line = pipe.readline()
     assert line, (home / "gateway.log").read_text()
     return Running(process, home, **json.loads(line))
+
+
+def rows(home: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Ask the store of a gateway, beside it, as it stands on the disk."""
+    with closing(sqlite3.connect(f"file:{home}/state/store.db?mode=ro", uri=True)) as connection:
+        return connection.execute(sql).fetchall()
 
 
 def sockets(home: Path) -> Iterator[Path]:

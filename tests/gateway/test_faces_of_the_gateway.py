@@ -154,12 +154,17 @@ def test_the_gateway_is_small_and_loads_nothing_heavy(shared: Running) -> None:
 
 
 def test_a_method_that_fails_in_an_unknown_way_is_logged_under_a_short_id(shared: Running) -> None:
-    os.rename(shared.home / "state" / "leases", shared.home / "state" / "leases.away")
+    sessions = shared.home / "state" / "sessions"
+    shared.open("cpu", "first")
+    shared.call("Release", pb.ReleaseRequest(session="first"))
+    os.rename(sessions, sessions.with_name("away"))
+    sessions.touch()  # a file where a directory is needed: nobody has thought of that
     try:
         with pytest.raises(Refused) as refused:
             shared.open("cpu", "broken")
     finally:
-        os.rename(shared.home / "state" / "leases.away", shared.home / "state" / "leases")
+        sessions.unlink()
+        os.rename(sessions.with_name("away"), sessions)
     assert refused.value.status is grpc.StatusCode.INTERNAL
     assert refused.value.failure.detail["defect"] in (shared.home / "gateway.log").read_text()
     shared.open("cpu", "works again")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from remote_runtime.wire import messages_pb2 as pb
-from tests.engines.memory import settle
 from tests.gateway.conftest import Play
 from tests.gateway.rig import Rig
 
@@ -69,7 +68,7 @@ def test_the_countdown_stops_when_nobody_waits_any_more(play: Play) -> None:
         holder = await rig.open("A100", "first")
         waiter = await rig.open("A100", "second")
         waiter.task.cancel()
-        await settle()
+        await rig.settle()
         await rig.look(100)
         assert rig.keeper(holder).notices[-1].text == "session first is kept"
         assert rig.gateway.care.release_in_s([holder.granted.session_id]) is None

@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from remote_runtime.wire import messages_pb2 as pb
-from tests.gateway.running import LIMIT_S, QUICK, ROOT, Refused, Running, command
+from tests.gateway.running import LIMIT_S, QUICK, ROOT, Refused, Running, command, rows
 from tests.leftovers import processes_naming
 
 Start = Callable[..., Running]
@@ -94,7 +94,10 @@ def test_after_stop_no_process_and_no_socket_is_left(gateway: Start) -> None:
     assert running.stop() == 0
     assert not processes_naming(str(running.home))
     assert os.listdir(running.home / "run") == []
-    assert [os.listdir(running.home / "state" / d) for d in ("leases", "workers")] == [[], []]
+    assert rows(running.home, "SELECT COUNT(*) FROM workers") == [(0,)]
+    assert rows(running.home, "SELECT name, token, reason FROM sessions ORDER BY name") == [
+        ("one", "", "stopped"), ("two", "", "stopped"),
+    ]  # fmt: skip
 
 
 def test_the_token_is_kept_from_gateway_to_gateway(gateway: Start) -> None:
@@ -120,8 +123,9 @@ def test_a_holder_is_counted_down_and_told_through_its_stream(gateway: Start) ->
 def test_a_client_that_gives_up_leaves_the_queue(gateway: Start) -> None:
     running = gateway("--simulate", "A100", "--release-countdown-s", "1000")
     running.open("A100", "holder")
-    first, second = running.updates("A100", "first"), running.updates("A100", "second")
+    first = running.updates("A100", "first")
     assert next(first).waiting.place == 1
+    second = running.updates("A100", "second")
     assert next(second).waiting.place == 2
     first.cancel()
     assert next(second).waiting.place == 1
@@ -139,7 +143,7 @@ def test_many_at_once_get_each_a_session_of_their_own(gateway: Start) -> None:
     assert len({g.unix for g in granted}) == len({g.token for g in granted}) == 4
     with pytest.raises(Refused) as refused:
         running.open("cpu", "fifth", no_wait=True)
-    assert refused.value.failure.message == "all 4 workers are in use"
+    assert refused.value.failure.message == "all 4 workers are in use; free now: nothing"
     assert refused.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert running.stop() == 0
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from pathlib import Path
 
 import pytest
 
-from remote_runtime.engines import records
 from remote_runtime.engines.base import Exit
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
@@ -103,7 +101,7 @@ def test_who_waits_is_told_the_place_and_the_holder(play: Play) -> None:
         assert second.waiting.reason == "A100-40GB is held by session first"
         assert not second.waiting.HasField("release_in_s")
         await rig.gateway.release(pb.ReleaseRequest(session="first", force=True))
-        await settle()
+        await rig.settle()
         assert second.granted
         assert third.waiting.reason == "A100-40GB is held by session second"
 
@@ -114,7 +112,8 @@ def test_who_does_not_wait_is_refused(play: Play) -> None:
     async def body(rig: Rig) -> None:
         await rig.open("A100", "first")
         failure = (await rig.open("A100", "second", no_wait=True)).failure
-        assert (failure.code, failure.message) == ("target-busy", "A100-40GB is held by session first")
+        assert failure.code == "target-busy"
+        assert failure.message == "A100-40GB is held by session first; free now: cpu (price -)"
         assert (await rig.open("cpu", "third", no_wait=True)).granted
 
     play(body)
@@ -125,7 +124,7 @@ def test_a_cancelled_open_leaves_the_queue(play: Play) -> None:
         await rig.open("A100", "first")
         second, third = await rig.open("A100", "second"), await rig.open("A100", "third")
         second.task.cancel()
-        await settle()
+        await rig.settle()
         assert third.waiting.place == 1
 
     play(body)
@@ -137,9 +136,9 @@ def test_one_who_gives_up_while_a_worker_starts_holds_nothing(play: Play) -> Non
         client = await rig.open("A100", "nb")
         assert client.waiting.reason == "starting a worker"
         client.task.cancel()
-        await settle()
+        await rig.settle()
         rig.engine.ready(rig.engine.launched[-1])
-        await settle()
+        await rig.settle()
         assert (await rig.open("A100", "other", no_wait=True)).granted
 
     play(body, min_warm=0)
@@ -175,7 +174,7 @@ def test_the_end_of_a_worker_frees_its_device_and_is_told(play: Play) -> None:
         first = await rig.open("A100", "first")
         second = await rig.open("A100", "second")
         rig.engine.end(first.granted.unix[1:], Exit("killed", None, 9))
-        await settle()
+        await rig.settle()
         assert second.granted
         reply = await rig.gateway.exit(pb.ExitRequest(session_id=first.granted.session_id))
         assert (reply.gone, reply.reason, reply.detail) == (True, "killed", "its worker ended: killed by SIGKILL")
@@ -217,7 +216,7 @@ def test_stop_refuses_those_who_wait(play: Play) -> None:
         await rig.open("A100", "one")
         waiter = await rig.open("A100", "two")
         await rig.gateway.stop(pb.StopRequest())
-        await settle()
+        await rig.settle()
         assert waiter.failure.message == "the runtime was stopped"
         assert (await rig.open("cpu", "three")).failure.code == "unavailable"
 
@@ -250,17 +249,17 @@ def test_the_gateway_ends_when_nothing_was_held_for_long_enough(play: Play) -> N
     play(body, idle_exit_s=900.0)
 
 
-def full_disk(*_: object) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_a_full_disk_is_an_error_and_costs_no_worker(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error_and_costs_no_worker(play: Play) -> None:
     async def body(rig: Rig) -> None:
-        with monkeypatch.context() as broken:
-            broken.setattr(records.os, "replace", full_disk)
-            failure = (await rig.open("A100", "nb")).failure
+        ((pages,),) = await rig.rows("PRAGMA page_count")
+        await rig.rows(f"PRAGMA max_page_count = {pages}")  # SQLite's own way of having no room
+        filler = ("INSERT INTO workers VALUES (?, ?)", ("filler", "x" * 100_000))
+        with pytest.raises(Failed, match=r"could not write .*store\.db: the disk is full"):
+            await rig.store.write(filler)
+        failure = (await rig.open("A100", "n" * 100_000)).failure
         assert failure.code == "disk-full"
         assert not rig.engine.killed
+        await rig.rows("PRAGMA max_page_count = 1000000")
         assert (await rig.open("A100", "nb")).granted
 
     play(body)

@@ -39,6 +39,7 @@ READ: list[tuple[str, dict[str, Any]]] = [
     ("--timeout=2h A100", {"timeout_s": 7200.0, "target": "A100"}),
     ("--fresh --dry-run -q", {"fresh": True, "dry_run": True, "quiet": True}),
     ("--quiet", {"quiet": True}),
+    ("A100 --no-wait", {"target": "A100", "no_wait": True}),
     ("-h", {"help": True}),
     ("A100 --help --max-cost 3", {"help": True}),
 ]
@@ -52,6 +53,7 @@ REFUSED = [
     ("--timeout", "`--timeout` has no value", "write `--timeout T`"),
     ("--bg=", "`--bg` has no value", "write `--bg[=NAME]`"),
     ("--bg=3x", "`3x` is no variable name", ""),
+    ("--nowait", "`--nowait` is no flag here", "did you mean `--no-wait`?"),
     ("--fresh=1", "`--fresh` takes no value, and got `1`", "write `--fresh` alone"),
     ("-q -q", "`-q` is given twice", "give it once"),
     ("--timeout 3 --timeout 4", "`--timeout` is given twice", ""),

@@ -17,6 +17,7 @@ COMMAND_LINES = [
     ("use A100", Command("use", ("A100",))),
     ("use 'A100:2'", Command("use", ("A100:2",))),
     ("use A100 --session s --idle 10m", Command("use", ("A100",), {"session": "s", "idle": "10m"})),
+    ("use A100 --no-wait", Command("use", ("A100",), {"no-wait": True})),
     ("use --idle=0", Command("use", (), {"idle": "0"})),
     ("ps", Command("ps")),
     ("ps;", Command("ps")),

@@ -36,6 +36,7 @@ DOORS = {
         "remote_runtime.worker.service",
     },
     "click": {"warmcell.cli"},
+    "sqlite3": {"remote_runtime.gateway.store"},
     "starlette": {"remote_runtime.gateway.http_face"},
     "uvicorn": {"remote_runtime.gateway.http_face"},
     "pynvml": {"remote_runtime.engines.nvml", "remote_runtime.worker.readings"},
