@@ -21,7 +21,8 @@
     +-- RunCancelled            someone cancelled the run
     +-- RunTimeout (TimeoutError)
     +-- TransferError           a value arrived and could not be rebuilt, or could not leave
-    +-- DiskFull                a disk of the runtime is full
+    +-- DiskFull                a disk of the runtime, or of this machine, is full
+    +-- FilesError              a file here or in the session cannot be read, written or reached
     +-- RuntimeDefect           a defect of ours
     |   +-- ProtocolError       a frame was cut, doubled or of another version
     +-- RemoteError             the user's own exception, whose class cannot be imported here
@@ -139,7 +140,11 @@ class TransferError(WarmcellError):
 
 
 class DiskFull(WarmcellError):
-    """A disk of the runtime is full."""
+    """A disk of the runtime, or of this machine, is full."""
+
+
+class FilesError(WarmcellError):
+    """A file here or in the session's working directory cannot be read, written or reached."""
 
 
 class RuntimeDefect(WarmcellError):
@@ -187,6 +192,7 @@ CLASSES: Mapping[str, type[WarmcellError]] = {
     "protocol": ProtocolError,
     "disk-full": DiskFull,
     "not-found": NotFound,
+    "files": FilesError,
     "busy": TargetBusy,
     "unavailable": RuntimeUnavailable,
     "internal": RuntimeDefect,

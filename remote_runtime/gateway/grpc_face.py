@@ -55,6 +55,7 @@ STATUS: Mapping[str, grpc.StatusCode] = {
     "protocol": _Code.INVALID_ARGUMENT,
     "disk-full": _Code.RESOURCE_EXHAUSTED,
     "not-found": _Code.NOT_FOUND,
+    "files": _Code.FAILED_PRECONDITION,
     "busy": _Code.FAILED_PRECONDITION,
     "unavailable": _Code.UNAVAILABLE,
     "internal": _Code.INTERNAL,

@@ -5,7 +5,7 @@
     gateway.json    where this gateway is, there only while it is ready
     leases/ID.json  one session each: enough to find its worker again
 
-A session's working directory is `sessions/ID`; it outlives the session.
+`sessions` holds the working directories, see `directories`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,15 +126,6 @@ class StateDirectory:
         """Tell clients that there is no gateway any more."""
         records.remove(self.path / "gateway.json")
 
-    def session_directory(self, session_id: str) -> Path:
-        """Return a session's working directory, made when it is absent.
-
-        Raises:
-            Failed: code "disk-full", when there is no room for it.
-        """
-        records.private_directory(self.path / "sessions")
-        return records.private_directory(self.path / "sessions" / session_id)
-
     @property
     def _leases(self) -> Path:
         return self.path / "leases"
@@ -149,10 +139,8 @@ class StateDirectory:
         records.write(self._leases / f"{record.session_id}.json", asdict(record))
 
     def remove_session(self, session_id: str) -> None:
-        """Forget a session, and its working directory where nothing lies in it."""
+        """Forget a session; its working directory stays."""
         records.remove(self._leases / f"{session_id}.json")
-        with suppress(OSError):
-            (self.path / "sessions" / session_id).rmdir()
 
     def sessions(self) -> list[SessionRecord]:
         """Return the sessions that an earlier gateway wrote down; damaged records are removed."""

@@ -19,6 +19,7 @@ from typing import NoReturn
 from remote_runtime.engines import host
 from remote_runtime.engines.base import Device, Exit
 from remote_runtime.gateway.config import Config
+from remote_runtime.gateway.directories import Directories
 from remote_runtime.gateway.records import SessionRecord, StateDirectory
 from remote_runtime.gateway.relay import Keepers, Peer
 from remote_runtime.pool.pool import Pool, describe
@@ -134,6 +135,7 @@ class Sessions:
             clock,
         )
         self._memory_bytes = config.memory_limit_bytes
+        self.directories = Directories(state.path / "sessions")
         self.by_id: dict[str, Session] = {}
         self.ended: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
@@ -161,6 +163,7 @@ class Sessions:
 
     async def _undo(self, slot: Slot, opening: Opening, error: BaseException) -> None:
         self._state.remove_session(opening.session_id)
+        self.directories.free(opening.name)
         if isinstance(error, Refused) or (isinstance(error, Failed) and error.code == "disk-full"):
             self._pool.give_back(slot)
         else:
@@ -198,7 +201,7 @@ class Sessions:
         return pb.ClaimRequest(
             session_id=record.session_id, session=record.name, notebook=record.notebook, token=record.token,
             devices=[wire_device(d, record.name) for d in record.devices],
-            directory=str(self._state.session_directory(record.session_id)), target=record.target,
+            directory=str(self.directories.take(record.name)), target=record.target,
             incarnation=record.incarnation, memory_limit_bytes=self._memory_limit(),
         )  # fmt: skip
 
@@ -212,7 +215,7 @@ class Sessions:
         recorded = {record.worker_id: record for record in self._state.sessions()}
         await asyncio.gather(*(self._adopt(slot, recorded.pop(slot.worker_id, None)) for slot in slots))
         for record in recorded.values():
-            self._remember(record.session_id, "unknown", "its worker ended while no gateway ran")
+            self._remember(record, "unknown", "its worker ended while no gateway ran")
 
     async def _adopt(self, slot: Slot, record: SessionRecord | None) -> None:
         info = await self._ask(Peer(slot.address, slot.spec.secret))
@@ -220,9 +223,10 @@ class Sessions:
             self._pool.lease(slot)
             session = Session(record, slot, info, self._clock())
             self.by_id[record.session_id] = session
+            self.directories.take(record.name)
             return
         if record is not None:
-            self._remember(record.session_id, "unknown", "its worker serves no session")
+            self._remember(record, "unknown", "its worker serves no session")
         if info is None or info.session_id:
             await self._pool.discard(slot, poisoned=slot.state is not State.STARTING)
 
@@ -285,13 +289,14 @@ class Sessions:
             return None
         del self.by_id[session.record.session_id]
         reason, detail = session.ending or (how.reason, f"its worker ended: {describe(how)}")
-        self._remember(session.record.session_id, reason, detail)
+        self._remember(session.record, reason, detail)
         session.gone.set()
         return session
 
-    def _remember(self, session_id: str, reason: str, detail: str) -> None:
-        self._state.remove_session(session_id)
-        self.ended[session_id] = (reason, detail)
+    def _remember(self, record: SessionRecord, reason: str, detail: str) -> None:
+        self._state.remove_session(record.session_id)
+        self.directories.free(record.name)
+        self.ended[record.session_id] = (reason, detail)
         while len(self.ended) > REMEMBERED_COUNT:
             self.ended.popitem(last=False)
 

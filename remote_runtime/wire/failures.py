@@ -26,6 +26,7 @@ CODES: Mapping[str, str] = {
     "protocol": "a frame was cut, doubled or of another version",
     "disk-full": "a disk of the runtime is full",
     "not-found": "no such name, run or session",
+    "files": "a file of the session cannot be read, written or reached",
     "busy": "the session is running another cell",
     "unavailable": "the runtime cannot be reached",
     "internal": "a defect of the runtime itself",
