@@ -25,10 +25,14 @@ class Far:
 
     Args:
         session: The open session.
+
+    Attributes:
+        paths_asked: Literal paths that were looked for there.
     """
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.paths_asked: set[str] = set()
         self._memory = 0
         self._is_closed = False
         self._dropped: deque[tuple[str, str]] = deque()
