@@ -96,6 +96,7 @@ class _Download:
                 self._target(path).mkdir(parents=True, exist_ok=True)
         self._total_bytes = sum(job.leaf.size_bytes for job in jobs)
         broken = self._receive(jobs)
+        self._done_bytes -= sum(job.leaf.size_bytes for job in broken)
         if broken and (broken := self._receive(self._jobs([job.leaf for job in broken]))):
             raise changed(f"{shown(self._far(broken[0].leaf))} in the session")
         return self._moved

@@ -135,25 +135,24 @@ def far_tree(folder: Folder, top: str, info: pb.FileInfo) -> Tree:
     if info.kind == "file":
         return Tree(True, [Leaf("", info.size_bytes, info.executable)])
     tree = Tree()
-    todo = [("", frozenset((info.place,)))]
+    todo = [("", (os.fsdecode(info.place),))]
     while todo:
-        path, places = todo.pop(0)
+        path, chain = todo.pop(0)
         for found in folder.list(joined(top, path)):
-            inner = joined(path, os.fsdecode(found.path))
-            why = _unfit(found, places)
+            inner, real = joined(path, os.fsdecode(found.path)), os.fsdecode(found.place)
+            why = _unfit(found) or _unfit_link(real, chain)
             if why:
                 tree.leave_out(inner, why)
             elif found.kind == "folder":
                 tree.folders.append(inner)
-                todo.append((inner, places | {found.place}))
+                todo.append((inner, (*chain, real)))
             else:
                 tree.files.append(Leaf(inner, found.size_bytes, found.executable))
     return tree
 
 
-def _unfit(info: pb.FileInfo, places: frozenset[str]) -> str:
-    if info.kind == "folder" and info.place in places:
-        return "it is a link to a folder that it lies in"
+def _unfit(info: pb.FileInfo) -> str:
+    """Return why something there is neither a file nor a folder of the session."""
     reasons = {
         "": "it is a link that leads nowhere",
         "outside": "it is a link that leads out of the session's working directory",

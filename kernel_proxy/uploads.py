@@ -143,10 +143,13 @@ class _Upload:
         with on(path):
             if leaf.size_bytes <= limits.FILE_PIECE_BYTES and self._sent_whole(leaf, path):
                 return
+            self._window.drain()
+            before_bytes = self._done_bytes
             for _ in range(ATTEMPTS):
                 if self._sent_in_pieces(leaf, path):
                     self._moved.files_count += 1
                     return
+                self._done_bytes = before_bytes
         raise changed(f"{shown(path)} here")
 
     def _sent_whole(self, leaf: Leaf, path: str) -> bool:

@@ -798,9 +798,9 @@ class FileInfo(_message.Message):
     modified_at: float
     executable: bool
     digest: bytes
-    place: str
+    place: bytes
     problem: str
-    def __init__(self, path: _Optional[bytes] = ..., kind: _Optional[str] = ..., size_bytes: _Optional[int] = ..., modified_at: _Optional[float] = ..., executable: bool = ..., digest: _Optional[bytes] = ..., place: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
+    def __init__(self, path: _Optional[bytes] = ..., kind: _Optional[str] = ..., size_bytes: _Optional[int] = ..., modified_at: _Optional[float] = ..., executable: bool = ..., digest: _Optional[bytes] = ..., place: _Optional[bytes] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class Sources(_message.Message):
     __slots__ = ()

@@ -105,7 +105,9 @@ class Files:
     def _info(self, path: bytes, name: bytes) -> pb.FileInfo:
         info = pb.FileInfo(path=name)
         try:
-            found = os.stat(self._inside(path))
+            real = self._inside(path)
+            info.place = os.fsencode("" if real == self._root else os.path.relpath(real, self._root))
+            found = os.stat(real)
         except (FileNotFoundError, NotADirectoryError):
             return info
         except Failed:
@@ -118,7 +120,6 @@ class Files:
         info.kind = "file" if regular else "folder" if folder else "other"
         info.modified_at, info.size_bytes = found.st_mtime, found.st_size if regular else 0
         info.executable = regular and is_executable(found)
-        info.place = f"{found.st_dev}:{found.st_ino}" if folder else ""
         return info
 
     # ---- reading and writing ------------------------------------------------------------------------------
