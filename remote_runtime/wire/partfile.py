@@ -10,8 +10,10 @@ for, so an attempt that finds one goes on with the same content. Bytes are writt
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
+import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +33,7 @@ class PartFile:
     """The partial file of one target and one content.
 
     Args:
-        folder: Where it lies, on the target's file system.
+        folder: Where it lies, mostly on the target's file system.
         name: What the target is called, unique within the folder.
         digest: Of the content.
     """
@@ -110,8 +112,23 @@ class PartFile:
             self.discard()
             return False
         set_executable(self.path, executable)
-        os.replace(self.path, target)
+        self._move(target)
         return True
+
+    def _move(self, target: Path) -> None:
+        try:
+            os.replace(self.path, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:  # a volume may be mounted below the folder
+                raise
+            beside = target.with_name(self.path.name)
+            try:
+                shutil.copy(self.path, beside)
+                os.replace(beside, target)
+            except OSError:
+                beside.unlink(missing_ok=True)
+                raise
+            self.discard()
 
     def discard(self) -> None:
         """Remove it, if it is there."""
