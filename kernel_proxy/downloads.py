@@ -20,7 +20,7 @@ from kernel_proxy.trees import Leaf, Tree, far_tree, joined
 from kernel_proxy.uploads import Moved, Progress, default_place
 from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire.partfile import PartFile, set_executable
+from remote_runtime.wire.partfile import PartFile, forget_others, set_executable
 
 
 @dataclass
@@ -94,6 +94,8 @@ class _Download:
         for path in [] if tree.is_file else ["", *tree.folders]:
             with on(str(self._target(path))):
                 self._target(path).mkdir(parents=True, exist_ok=True)
+        with on(str(self._target(""))):
+            forget_others(job.part for job in jobs)
         self._total_bytes = sum(job.leaf.size_bytes for job in jobs)
         broken = self._receive(jobs)
         self._done_bytes -= sum(job.leaf.size_bytes for job in broken)
@@ -159,8 +161,10 @@ class _Download:
 
     def _ask_pieces(self, job: _Job) -> None:
         size_bytes = job.leaf.size_bytes
-        with on(str(job.target)):
-            have_bytes = job.part.begin(size_bytes)
+        have_bytes = 0
+        if size_bytes > limits.FILE_PIECE_BYTES:
+            with on(str(job.target)):
+                have_bytes = job.part.begin(size_bytes)
         self._done_bytes += have_bytes
         if have_bytes == size_bytes:
             return self._finish(job)
@@ -177,11 +181,14 @@ class _Download:
         self._on_progress("receiving", min(self._done_bytes, self._total_bytes), self._total_bytes)
         job.broken |= size_bytes != read.size_bytes
         if job.broken:
-            return
+            return None
+        if job.leaf.size_bytes <= limits.FILE_PIECE_BYTES:
+            return self._finish(job, reply.content or bytes(reply.zeros_bytes))
         with on(str(job.target)):
             self._write(job, read.offset, reply)
             if read.offset + size_bytes == job.leaf.size_bytes:
                 self._finish(job)
+        return None
 
     def _write(self, job: _Job, offset: int, reply: pb.FileReply) -> None:
         try:
@@ -190,10 +197,13 @@ class _Download:
             job.part.discard()  # a hidden file shall not keep a full disk full
             raise
 
-    def _finish(self, job: _Job) -> None:
+    def _finish(self, job: _Job, whole: bytes | None = None) -> None:
+        executable = job.leaf.executable
         with on(str(job.target)):
-            if not job.broken:
-                job.broken = not job.part.finish(job.target, job.leaf.executable, DIGESTS)
+            if whole is not None or not job.leaf.size_bytes:
+                job.broken = not job.part.put(whole or b"", job.target, executable)
+            elif not job.broken:
+                job.broken = not job.part.finish(job.target, executable, DIGESTS)
         self._moved.files_count += not job.broken
 
 

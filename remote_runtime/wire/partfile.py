@@ -11,10 +11,10 @@ for, so an attempt that finds one goes on with the same content. Bytes are writt
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import shutil
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,15 +36,19 @@ class PartFile:
         folder: Where it lies, mostly on the target's file system.
         name: What the target is called, unique within the folder.
         digest: Of the content.
+
+    Attributes:
+        stem: What the partial files of this target begin with, whatever their content.
+        path: This one's path.
     """
 
     def __init__(self, folder: Path, name: str, digest: bytes) -> None:
-        self._stem = f"{_PREFIX}{digest_of(os.fsencode(name)).hex()[:16]}"
-        self.path = folder / f"{self._stem}-{digest.hex()[:16]}{SUFFIX}"
+        self.stem = f"{_PREFIX}{digest_of(os.fsencode(name)).hex()[:16]}"
+        self.path = folder / f"{self.stem}-{digest.hex()[:16]}{SUFFIX}"
         self._digest = digest
 
     def begin(self, size_bytes: int) -> int:
-        """Find it or make it; those that an earlier content of the same target has left are removed.
+        """Find it or make it.
 
         Args:
             size_bytes: Of the whole content.
@@ -56,10 +60,6 @@ class PartFile:
             OSError: It cannot be made.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        for other in glob.glob(f"{glob.escape(self._stem)}-*{SUFFIX}", root_dir=self.path.parent):
-            if other != self.path.name:
-                with suppress(FileNotFoundError):
-                    (self.path.parent / other).unlink()
         with open(self.path, "ab") as file:
             if file.tell() > size_bytes:
                 file.truncate(0)
@@ -115,6 +115,27 @@ class PartFile:
         self._move(target)
         return True
 
+    def put(self, content: bytes, target: Path, executable: bool) -> bool:
+        """Put a whole content in the target's place.
+
+        Returns:
+            False when it is another than was announced.
+
+        Raises:
+            OSError: It cannot be put there.
+        """
+        if digest_of(content) != self._digest:
+            return False
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.write_bytes(content)
+            set_executable(self.path, executable)
+            self._move(target)
+        except OSError:
+            self.discard()
+            raise
+        return True
+
     def _move(self, target: Path) -> None:
         try:
             os.replace(self.path, target)
@@ -134,6 +155,19 @@ class PartFile:
         """Remove it, if it is there."""
         with suppress(OSError):
             self.path.unlink()
+
+
+def forget_others(parts: Iterable[PartFile]) -> None:
+    """Remove what earlier contents of the same targets have left; each folder is read once."""
+    folders: dict[Path, dict[str, set[str]]] = {}
+    for part in parts:
+        folders.setdefault(part.path.parent, {}).setdefault(part.stem, set()).add(part.path.name)
+    for folder, wanted in folders.items():
+        names = os.listdir(folder) if folder.is_dir() else []
+        for name in filter(is_partial, names):
+            if name not in wanted.get(name.rpartition("-")[0], {name}):
+                with suppress(OSError):
+                    (folder / name).unlink()
 
 
 def is_executable(found: os.stat_result) -> bool:

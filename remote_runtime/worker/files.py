@@ -19,7 +19,7 @@ from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.filedigest import Digests, FileChanged, open_regular
-from remote_runtime.wire.partfile import PartFile, all_zeros, is_executable
+from remote_runtime.wire.partfile import PartFile, all_zeros, forget_others, is_executable
 
 PAGE_COUNT = 2_000
 """Names in one reply to `list`."""
@@ -135,7 +135,9 @@ class Files:
         target = self._inside(asked.path)
         _refuse_folder(target, asked.path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        return pb.FileReply(size_bytes=self._part(target, asked.digest).begin(asked.size_bytes))
+        part = self._part(target, asked.digest)
+        forget_others([part])
+        return pb.FileReply(size_bytes=part.begin(asked.size_bytes))
 
     def _write(self, asked: pb.FileWrite) -> pb.FileReply:
         part = self._part(self._inside(asked.path), asked.digest)
@@ -150,9 +152,10 @@ class Files:
         target = self._inside(asked.path)
         part = self._part(target, asked.digest)
         if asked.whole:
-            part.discard()
-            self._begin(pb.FileBegin(path=asked.path, digest=asked.digest))
-            self._write(pb.FileWrite(path=asked.path, digest=asked.digest, content=asked.content))
+            _refuse_folder(target, asked.path)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            forget_others([part])
+            return pb.FileReply(again=not part.put(asked.content, Path(target), asked.executable))
         return pb.FileReply(again=not part.finish(Path(target), asked.executable, self.digests))
 
     def _folder(self, asked: pb.FileFolder) -> pb.FileReply:
