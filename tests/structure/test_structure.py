@@ -38,6 +38,7 @@ DOORS = {
     "click": {"warmcell.cli"},
     "starlette": {"remote_runtime.gateway.http_face"},
     "uvicorn": {"remote_runtime.gateway.http_face"},
+    "xxhash": {"remote_runtime.wire.filedigest"},
     "pynvml": {"remote_runtime.engines.nvml", "remote_runtime.worker.readings"},
 }  # fmt: skip
 
