@@ -92,7 +92,7 @@ def _entered(tree: Tree, top: str, folder: str, chain: tuple[str, ...]) -> list[
     for name in names:
         path = joined(folder, name)
         real = os.path.realpath(os.path.join(top, path))
-        why = _unfit_link(real, chain) or _noted(tree, path, real)
+        why = _unfit_link(real, chain, os.sep) or _noted(tree, path, real)
         if why and not is_partial(name):
             tree.leave_out(path, why)
         if tree.folders and tree.folders[-1] == path:
@@ -100,10 +100,18 @@ def _entered(tree: Tree, top: str, folder: str, chain: tuple[str, ...]) -> list[
     return inner
 
 
-def _unfit_link(real: str, chain: tuple[str, ...]) -> str:
+def _unfit_link(real: str, chain: tuple[str, ...], separator: str) -> str:
+    """Return why a link cannot be followed.
+
+    Args:
+        real: Where it leads.
+        chain: Where the folders lie that it is in, outermost first; an empty top holds everything.
+        separator: Between the names of a path.
+    """
     if real in chain:
         return "it is a link to a folder that it lies in"
-    return "" if real.startswith(os.path.join(chain[0], "")) else "it is a link that leads out of the folder"
+    top = chain[0].rstrip(separator) + separator if chain[0] else ""
+    return "" if real.startswith(top) else "it is a link that leads out of the folder"
 
 
 def _noted(tree: Tree, path: str, real: str) -> str:
@@ -140,7 +148,7 @@ def far_tree(folder: Folder, top: str, info: pb.FileInfo) -> Tree:
         path, chain = todo.pop(0)
         for found in folder.list(joined(top, path)):
             inner, real = joined(path, os.fsdecode(found.path)), os.fsdecode(found.place)
-            why = _unfit(found) or _unfit_link(real, chain)
+            why = _unfit(found) or _unfit_link(real, chain, "/")
             if why:
                 tree.leave_out(inner, why)
             elif found.kind == "folder":
