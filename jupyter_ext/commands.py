@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jupyter_ext import grammar, reports
+from jupyter_ext import files, grammar, reports
 from jupyter_ext.connection import Connection, Defaults
 from jupyter_ext.far import Far
 from jupyter_ext.grammar import Command
@@ -159,6 +159,20 @@ def _rm(connection: Connection, command: Command) -> Report:
     return reports.removed(removed, "removed")
 
 
+def _ls(connection: Connection, command: Command) -> Report:
+    return files.listing(_here(connection), *command.args)
+
+
+def _upload(connection: Connection, command: Command) -> Report:
+    return files.upload(connection, _opened(connection), *command.args)
+
+
+def _download(connection: Connection, command: Command) -> Report:
+    here = command.args[1] if len(command.args) > 1 else ""
+    force = bool(command.options.get("force"))
+    return files.download(connection, _opened(connection), command.args[0], here, force)
+
+
 def _free(connection: Connection, command: Command) -> Report:
     far = _here(connection)
     far.let_go()
@@ -205,6 +219,9 @@ COMMANDS: Mapping[str, Callable[[Connection, Command], Any]] = {
     "get": _get,
     "put": _put,
     "rm": _rm,
+    "ls": _ls,
+    "upload": _upload,
+    "download": _download,
     "free": _free,
     "stop": _stop,
     "doctor": _doctor,

@@ -2,7 +2,8 @@
 
     text before the cursor -> words -> what may stand there -> those that begin with the last word
 
-Nothing here asks the network: targets and runs are offered as far as this kernel has met them.
+Nothing here starts anything: targets and runs are offered as far as this kernel has met them, files of a session
+only while it is open, and only if it answers at once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
+from jupyter_ext import pathcompletion
 from jupyter_ext.grammar import CELL_FLAGS, COMMANDS
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def matcher(magics: GpuMagics) -> Callable[[CompletionContext], SimpleMatcherRes
         if found is None:
             return {"completions": []}
         *words, last = re.split(r"[\s,=]+", found["rest"]) if found["rest"] else [""]
-        choices = in_cell(magics) if found["cell"] else in_line(magics, words)
+        choices = in_cell(magics) if found["cell"] else in_line(magics, words, last)
         cut = len(last) - len(context.token) if last.endswith(context.token) else 0
         fitting = [c for c in dict.fromkeys(choices) if c.startswith(last) and c != last]
         return {
@@ -56,8 +58,8 @@ def in_cell(magics: GpuMagics) -> list[str]:
     return [*_targets(magics), *_spellings(CELL_FLAGS), *_names(magics)]
 
 
-def in_line(magics: GpuMagics, words: list[str]) -> list[str]:
-    """Return what may stand on a `%gpu` line after these words."""
+def in_line(magics: GpuMagics, words: list[str], last: str = "") -> list[str]:
+    """Return what may stand on a `%gpu` line after these words, with the beginning of the next."""
     if not words:
         return [name for name, form in COMMANDS.items() if not form.planned]
     form = COMMANDS.get(words[0])
@@ -66,7 +68,24 @@ def in_line(magics: GpuMagics, words: list[str]) -> list[str]:
     operands = {"use": _targets, **dict.fromkeys(_OF_NAMES, _names), **dict.fromkeys(_OF_RUNS, _runs)}
     if words[-1] == "--session":
         return _sessions(magics)
-    return [*operands.get(words[0], lambda _: [])(magics), *_spellings(form.flags)]
+    found = _OF_PATHS.get((words[0], len(words)))
+    paths = found(magics, last) if found is not None and not last.startswith("-") else []
+    return [*paths, *operands.get(words[0], lambda _: [])(magics), *_spellings(form.flags)]
+
+
+def _here(magics: GpuMagics, last: str) -> list[str]:
+    return pathcompletion.here(last)
+
+
+def _there(magics: GpuMagics, last: str) -> list[str]:
+    far = magics.existing.last if magics.existing is not None else None
+    return pathcompletion.there(far, last) if far is not None else []
+
+
+_OF_PATHS = {
+    ("upload", 1): _here, ("upload", 2): _there, ("ls", 1): _there, ("download", 1): _there, ("download", 2): _here,
+}  # fmt: skip
+"""Command and words before the cursor -> paths of which side."""
 
 
 def _spellings(flags: Iterable[Any]) -> list[str]:

@@ -92,6 +92,11 @@ class Connection:
         """The sessions that are open and usable."""
         return [far for far in self._sessions.values() if far.session.lost is None]
 
+    @property
+    def last(self) -> Far | None:
+        """The session that was used last, while it is open and usable."""
+        return self._last if self._last is not None and self._last.session.lost is None else None
+
     def settings(self) -> Settings:
         """Return what holds now: traits, then the environment, then files."""
         found = self._settings

@@ -27,10 +27,14 @@ class Far:
     Args:
         session: The open session.
         notebook: Whose session it is.
+
+    Attributes:
+        paths_asked: Literal paths that were looked for there.
     """
 
     def __init__(self, session: Session, notebook: str = "") -> None:
         self.session, self._notebook = session, notebook
+        self.paths_asked: set[str] = set()
         self._mirror: tuple[str, SessionMirror] | None = None
         self._memory = 0
         self._is_closed = False

@@ -27,6 +27,7 @@ class CommandForm:
         read: Checks the operands and returns them as they are used.
         planned: Whether it is not there yet.
         operand_optional: Whether the operand may be missing where a flag is given.
+        extra: What one more operand is called, which may always be missing; empty for none.
     """
 
     help: str
@@ -35,6 +36,12 @@ class CommandForm:
     read: Callable[[Sequence[str]], tuple[str, ...]] = tuple
     planned: bool = False
     operand_optional: bool = False
+    extra: str = ""
+
+    @property
+    def most(self) -> int:
+        """How many operands it takes, unless it takes many."""
+        return bool(self.metavar) + bool(self.extra)
 
     @property
     def is_many(self) -> bool:
@@ -122,6 +129,14 @@ COMMANDS: Mapping[str, CommandForm] = {
     "get": CommandForm("bring names here", "NAMES…", read=_names),
     "put": CommandForm("ship names there", "NAMES…", read=_names),
     "rm": CommandForm("remove names there", "NAMES…", read=_names),
+    "ls": CommandForm("the files in the session's working directory", extra="PATH"),
+    "upload": CommandForm("send a file or folder there; what is there already is not sent", "PATH", extra="THERE"),
+    "download": CommandForm(
+        "bring a file or folder here",
+        "PATH",
+        (Flag(("--force",), "overwrite files here that differ"),),
+        extra="HERE",
+    ),
     "free": CommandForm("give memory back that no name holds"),
     "stop": CommandForm("end the session; its names are lost"),
     "doctor": CommandForm("check the way to the runtime"),
@@ -156,7 +171,8 @@ def help_text() -> str:
 def usage(name: str, form: CommandForm) -> str:
     """Return a command as the manual shows it."""
     flags = [f"[{flag.usage}]" for flag in form.flags]
-    return " ".join(part for part in ("%gpu", name, form.metavar, *flags) if part)
+    extra = f"[{form.extra}]" if form.extra else ""
+    return " ".join(part for part in ("%gpu", name, form.metavar, extra, *flags) if part)
 
 
 def _later(planned: bool) -> str:

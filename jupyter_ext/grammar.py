@@ -264,7 +264,7 @@ def _operands(name: str, form: CommandForm, scanned: Scanned) -> tuple[str, ...]
     if form.metavar and not given and not (form.operand_optional and (scanned.values or scanned.planned)):
         hint = f"{how}; `%gpu ({name})` is the value of `{name}`"
         raise GrammarError(f"`%gpu {name}` needs {form.metavar}", hint)
-    if len(given) > bool(form.metavar) and not form.is_many:
+    if len(given) > form.most and not form.is_many:
         raise GrammarError(f"`%gpu {name}` does not take `{given[-1]}`", how)
     return form.read(given)
 

@@ -12,7 +12,7 @@ import time
 import uuid
 from typing import Any
 
-from jupyter_ext import display, names, reports, tracebacks
+from jupyter_ext import absent, display, names, reports, tracebacks
 from jupyter_ext.binding import Wishes
 from jupyter_ext.cells import Cell
 from jupyter_ext.connection import Connection
@@ -105,13 +105,14 @@ def status_line(connection: Connection, is_quiet: bool) -> StatusLine:
 
 
 def board(connection: Connection, cell: Cell, plan: CellPlan, status: StatusLine) -> Trip:
-    """Open the session, on first use with the runtime; say what was lost since the last cell."""
+    """Open the session, on first use with the runtime; say what was lost since the last cell, and which files lack."""
     started_s = time.perf_counter()
     status.say("connecting")
     far = connection.session(cell.request.target or "", status.say, cell.request.no_wait)
     status.at(far.where)
     far.let_go()
     _show_pending(connection, far)
+    absent.warn(connection, far, cell.source)
     facts = facts_of(far, uuid.uuid4().hex[:12])
     facts.wait_s = time.perf_counter() - started_s
     return Trip(

@@ -67,6 +67,10 @@ class StatusLine:
         """Name what happens from now on: "sending 3.1 MB", "running"."""
         self._phase, self._phase_s = phase, self._clock()
 
+    def reword(self, phase: str) -> None:
+        """Say the same thing in newer figures; its time goes on."""
+        self._phase = phase
+
     def at(self, where: str) -> None:
         """Name the device, once it is known."""
         self._where = where

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from jupyter_ext.absent import hints
 from kernel_proxy.errors import RemoteError, WarmcellError, from_failure
 from remote_runtime.wire import messages_pb2 as pb
 
@@ -41,7 +42,8 @@ def error_of(end: pb.End, exception: BaseException | None, in_cell: bool) -> Bas
         or _is_usage_error(exception)
     ):
         exception = stand_in(problem)
-    return show_as(exception, list(problem.traceback) or [f"{problem.type_name}: {problem.message}"])
+    lines = list(problem.traceback) or [f"{problem.type_name}: {problem.message}"]
+    return show_as(exception, [*lines, *hints(problem, exception)])
 
 
 def stand_in(problem: pb.Problem) -> RemoteError:

@@ -43,6 +43,7 @@ class Launch:
         idle_exit_s: Seconds without any session after which it ends itself; 0 means never.
         imports: Modules its warm workers have imported, as `numpy,torch`; None leaves it to the gateway.
         start_s: Seconds it may take to become ready.
+        files_keep_s: Seconds that files outlive their session; None leaves it to the gateway.
     """
 
     home: Path
@@ -53,6 +54,7 @@ class Launch:
     idle_exit_s: float | None = None
     imports: str | None = None
     start_s: float = 60.0
+    files_keep_s: float | None = None
 
     def command(self, ready_fd: int | None) -> list[str]:
         """Return the gateway's command line."""
@@ -63,6 +65,7 @@ class Launch:
             "--tls-key": Path(self.tls_key).absolute() if self.tls_key else None,
             "--idle-exit-s": self.idle_exit_s,
             "--imports": self.imports,
+            "--files-keep-s": self.files_keep_s,
             "--ready-fd": ready_fd,
         }
         flags = [f"{flag}={value}" for flag, value in given.items() if value is not None]
@@ -78,6 +81,7 @@ def launch_of(settings: Settings) -> Launch:
         idle_exit_s=settings.idle_exit_s,
         imports=settings.imports,
         start_s=settings.start_s,
+        files_keep_s=settings.files_keep_s,
     )
 
 

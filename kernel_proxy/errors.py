@@ -22,7 +22,8 @@
     +-- RunTimeout (TimeoutError)
     +-- DivergedError           a name was changed here and in the session
     +-- TransferError           a value arrived and could not be rebuilt, or could not leave
-    +-- DiskFull                a disk of the runtime is full
+    +-- DiskFull                a disk of the runtime, or of this machine, is full
+    +-- FilesError              a file here or in the session cannot be read, written or reached
     +-- RuntimeDefect           a defect of ours
     |   +-- ProtocolError       a frame was cut, doubled or of another version
     +-- RemoteError             the user's own exception, whose class cannot be imported here
@@ -144,7 +145,11 @@ class TransferError(WarmcellError):
 
 
 class DiskFull(WarmcellError):
-    """A disk of the runtime is full."""
+    """A disk of the runtime, or of this machine, is full."""
+
+
+class FilesError(WarmcellError):
+    """A file here or in the session's working directory cannot be read, written or reached."""
 
 
 class RuntimeDefect(WarmcellError):
@@ -194,6 +199,7 @@ CLASSES: Mapping[str, type[WarmcellError]] = {
     "not-found": NotFound,
     "mirror": TransferError,
     "diverged": DivergedError,
+    "files": FilesError,
     "busy": TargetBusy,
     "unavailable": RuntimeUnavailable,
     "internal": RuntimeDefect,

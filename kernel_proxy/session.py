@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
@@ -190,6 +191,21 @@ class Session:
     def environment(self) -> pb.EnvironmentInfo:
         """Describe the worker's Python and packages."""
         return self._ask(pb.ToWorker(environment=pb.Environment())).message.environment
+
+    def ask_files(self, request: pb.FileRequest) -> Future[Reply]:
+        """Ask about the working directory; several requests may be under way, also while a cell runs.
+
+        An answer that nobody waits for any more is dropped when it comes.
+
+        Raises:
+            WarmcellError: The session is lost; the future raises it too.
+        """
+        with self._exchange.lock:
+            self._own()
+            parcel = Parcel(self._exchange.number(pb.ToWorker(files=request)))
+            future = self._exchange.expect(parcel)
+            self._attachment.send(parcel)
+        return future
 
     def drop(self, tokens: Iterable[str]) -> None:
         """Let go of handles. Never fails: a lost session holds nothing any more, a forked child never did."""

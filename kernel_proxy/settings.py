@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kernel_proxy.errors import SettingsError
+from remote_runtime.wire import limits
 
 ENVIRONMENT: Mapping[str, str] = {
     "url": "WARMCELL_URL",
@@ -49,6 +50,7 @@ class Settings:
         ca_file: PEM bundle to check an `https://` runtime by; empty means SSL_CERT_FILE, or the system's.
         imports: Modules that warm workers of the embedded runtime have imported, where installed.
         idle_exit_s: Seconds without any session after which the embedded runtime ends itself; 0 means never.
+        files_keep_s: Seconds that a session's working directory outlives the session, on the embedded runtime.
         start_s: Seconds that the embedded runtime may take to start.
         answer_s: Seconds that a gateway may take to answer a question.
     """
@@ -63,6 +65,7 @@ class Settings:
     ca_file: str = ""
     imports: str = "numpy,pandas,torch"
     idle_exit_s: float = 900.0
+    files_keep_s: float = limits.FILES_KEEP_S
     start_s: float = 60.0
     answer_s: float = 15.0
 

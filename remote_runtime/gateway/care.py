@@ -1,7 +1,7 @@
 """Care: the look at everything, again and again, and the order of who gets what.
 
     look: renew leases -> arrange the queue -> for whom somebody waits, or whose idle time is over: count down
-          -> release
+          -> release; now and then: remove the files of sessions that are long gone
 
 A look comes each `renew_s`, and each `watch_s` while somebody waits or a countdown runs.
 """
@@ -16,12 +16,16 @@ from contextlib import contextmanager, suppress
 from remote_runtime.engines.base import Device, Engine
 from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.countdown import Act, act, announcement, kept, length_s, losses
+from remote_runtime.gateway.directories import remove
 from remote_runtime.gateway.session import Session
 from remote_runtime.gateway.sessions import Sessions
 from remote_runtime.pool.placement import Floor
 from remote_runtime.pool.queue import Queue, Wait
 
 _log = logging.getLogger(__name__)
+
+SWEEP_S = 600.0
+"""Between two looks for files that outlived their session long enough."""
 
 
 class Care:
@@ -50,6 +54,7 @@ class Care:
         self._tasks: set[asyncio.Future[None]] = set()
         self._calls_count = 0
         self._used_at = clock()
+        self._sweep_at = clock()
 
     def spawn(self, work: Awaitable[None]) -> None:
         """Run something in the background until it is done or `close`."""
@@ -156,12 +161,21 @@ class Care:
         left_s = self._used_at + self._config.idle_exit_s - self._clock()
         return max(0.0, min(self._config.renew_s, left_s)) if self._config.idle_exit_s else self._config.renew_s
 
+    def _sweep(self) -> None:
+        """Remove the files of sessions that nobody opened again; a thread does it, for it may take long."""
+        if self._clock() < self._sweep_at:
+            return
+        self._sweep_at = self._clock() + min(SWEEP_S, self._config.files_keep_s)
+        for directory in self._sessions.directories.sweep(self._config.files_keep_s):
+            self.spawn(asyncio.to_thread(remove, directory))
+
     async def look(self) -> None:
         """Look once: renew, arrange, count down, and finish where nothing was held for long enough."""
         if self._queue.waiting:
             await self.refresh()
         await self._sessions.renew()
         self.arrange()
+        self._sweep()
         if self._sessions.by_id or self._calls_count or self._queue.waiting:
             self._used_at = self._clock()
         unused_s = self._clock() - self._used_at

@@ -38,6 +38,7 @@ class Config:
         renew_s: Between two renewals of a lease.
         ttl_s: A worker that hears nothing for so long ends itself.
         watch_s: Between two looks at devices and idle sessions while somebody waits.
+        files_keep_s: How long a session's working directory outlives the session.
         memory_limit_bytes: Of one worker; None means nine tenths of this machine's.
     """
 
@@ -59,6 +60,7 @@ class Config:
     renew_s: float = limits.RENEW_S
     ttl_s: float = limits.LEASE_TTL_S
     watch_s: float = 0.5
+    files_keep_s: float = limits.FILES_KEEP_S
     memory_limit_bytes: int | None = None
 
     @property
@@ -147,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         default=0.5,
         help="between two looks at idle sessions while somebody waits",
     )
+    add("--files-keep-s", type=_seconds, default=limits.FILES_KEEP_S, help="how long files outlive their session")
     add(
         "--memory-limit-bytes",
         type=_whole,

@@ -5,7 +5,7 @@
     gateway.json    where this gateway is, there only while it is ready
     store.db        sessions, workers, queue, runs and usage: see `store`
 
-A session's working directory is `sessions/ID`; it outlives the session.
+`sessions` holds the working directories, see `directories`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from remote_runtime.engines import pids, records
@@ -99,21 +98,6 @@ class StateDirectory:
         """Tell clients that there is no gateway any more."""
         records.remove(self.path / "gateway.json")
 
-
-def session_directory(state: Path, session_id: str) -> Path:
-    """Return a session's working directory, made when it is absent.
-
-    Raises:
-        Failed: code "disk-full", when there is no room for it.
-    """
-    records.private_directory(state / "sessions")
-    return records.private_directory(state / "sessions" / session_id)
-
-
-def drop_directory(state: Path, session_id: str) -> None:
-    """Remove a session's working directory where nothing lies in it."""
-    with suppress(OSError):
-        (state / "sessions" / session_id).rmdir()
 
 
 def tell_ready(ready_fd: int | None, where: Mapping[str, str]) -> None:

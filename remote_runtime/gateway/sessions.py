@@ -19,7 +19,7 @@ from remote_runtime.engines import host
 from remote_runtime.engines.base import Exit
 from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.config import Config
-from remote_runtime.gateway.records import drop_directory, session_directory
+from remote_runtime.gateway.directories import Directories
 from remote_runtime.gateway.relay import Keepers, Peer
 from remote_runtime.gateway.rows import SessionRecord
 from remote_runtime.gateway.session import Opening, Refused, Session, wire_device
@@ -56,6 +56,7 @@ class Sessions:
         self._config, self._books, self._pool, self._keepers = config, books, pool, keepers
         self._clock = clock
         self._memory_bytes = config.memory_limit_bytes
+        self.directories = Directories(config.state / "sessions")
         self.by_id: dict[str, Session] = {}
         self.ended: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
@@ -83,7 +84,7 @@ class Sessions:
 
     async def _undo(self, slot: Slot, opening: Opening, error: BaseException) -> None:
         self._books.never_was(opening.session_id)
-        drop_directory(self._config.state, opening.session_id)
+        self.directories.free(opening.name)
         if isinstance(error, (Refused, StoreFailed)) or (isinstance(error, Failed) and error.code == "disk-full"):
             self._pool.give_back(slot)
         else:
@@ -93,7 +94,7 @@ class Sessions:
         record = SessionRecord(
             opening.session_id, opening.name, opening.notebook, opening.target, opening.user,
             secrets.token_urlsafe(32), slot.worker_id, 1, opening.devices,
-            str(session_directory(self._config.state, opening.session_id)), opening.idle_s, time.time(),
+            str(self.directories.take(opening.name)), opening.idle_s, time.time(),
         )  # fmt: skip
         # Written before the claim: no worker is ever claimed that the next gateway would not find.
         await self._books.begin(record)
@@ -148,6 +149,7 @@ class Sessions:
             session = Session(record, slot)
             self.by_id[record.session_id] = session
             self._books.adopt(record.session_id, record.user, [device.id for device in record.devices])
+            self.directories.take(record.name)
             self._told(session, info)
             return
         if record is not None:
@@ -225,7 +227,7 @@ class Sessions:
 
     def _remember(self, record: SessionRecord, reason: str, detail: str) -> None:
         self._books.end(record, reason, detail)
-        drop_directory(self._config.state, record.session_id)
+        self.directories.free(record.name)
         self.ended[record.session_id] = (reason, detail)
         while len(self.ended) > REMEMBERED_COUNT:
             self.ended.popitem(last=False)

@@ -28,6 +28,7 @@ CODES: Mapping[str, str] = {
     "not-found": "no such name, run or session",
     "mirror": "kernel and session do not hold the same names any more",
     "diverged": "a name was changed at both ends",
+    "files": "a file of the session cannot be read, written or reached",
     "busy": "the session is running another cell",
     "unavailable": "the runtime cannot be reached",
     "internal": "a defect of the runtime itself",

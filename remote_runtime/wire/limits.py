@@ -35,6 +35,12 @@ OUTPUT_LIMIT_BYTES = 64 * MIB
 LOG_KEEP_BYTES = 256 * MIB
 """Memory for the event logs of one worker; the oldest ended runs go first."""
 
+FILE_PIECE_BYTES = 2 * MIB
+"""Of a file that travels: some in flight keep a fast line busy, and an interrupt waits for none of them long."""
+
+FILES_KEEP_S = 7 * 24 * 3600.0
+"""How long a session's working directory outlives the session."""
+
 KEEP_S = 15 * 60.0
 """How long a run outlives a vanished client, and its log outlives its end."""
 

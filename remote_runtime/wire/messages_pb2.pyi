@@ -688,12 +688,140 @@ class Done(_message.Message):
     def __init__(self) -> None: ...
 
 class FileRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("list", "stat", "begin", "read", "write", "finish", "folder", "discard")
+    LIST_FIELD_NUMBER: _ClassVar[int]
+    STAT_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
+    WRITE_FIELD_NUMBER: _ClassVar[int]
+    FINISH_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    DISCARD_FIELD_NUMBER: _ClassVar[int]
+    list: FileList
+    stat: FileStat
+    begin: FileBegin
+    read: FileRead
+    write: FileWrite
+    finish: FileFinish
+    folder: FileFolder
+    discard: FileDiscard
+    def __init__(self, list: _Optional[_Union[FileList, _Mapping]] = ..., stat: _Optional[_Union[FileStat, _Mapping]] = ..., begin: _Optional[_Union[FileBegin, _Mapping]] = ..., read: _Optional[_Union[FileRead, _Mapping]] = ..., write: _Optional[_Union[FileWrite, _Mapping]] = ..., finish: _Optional[_Union[FileFinish, _Mapping]] = ..., folder: _Optional[_Union[FileFolder, _Mapping]] = ..., discard: _Optional[_Union[FileDiscard, _Mapping]] = ...) -> None: ...
+
+class FileList(_message.Message):
+    __slots__ = ("path", "after")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    path: bytes
+    after: bytes
+    def __init__(self, path: _Optional[bytes] = ..., after: _Optional[bytes] = ...) -> None: ...
+
+class FileStat(_message.Message):
+    __slots__ = ("paths", "digest", "as_run")
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    AS_RUN_FIELD_NUMBER: _ClassVar[int]
+    paths: _containers.RepeatedScalarFieldContainer[bytes]
+    digest: bool
+    as_run: bool
+    def __init__(self, paths: _Optional[_Iterable[bytes]] = ..., digest: bool = ..., as_run: bool = ...) -> None: ...
+
+class FileBegin(_message.Message):
+    __slots__ = ("path", "digest", "size_bytes")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    path: bytes
+    digest: bytes
+    size_bytes: int
+    def __init__(self, path: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+
+class FileRead(_message.Message):
+    __slots__ = ("path", "offset", "size_bytes")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    path: bytes
+    offset: int
+    size_bytes: int
+    def __init__(self, path: _Optional[bytes] = ..., offset: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+
+class FileWrite(_message.Message):
+    __slots__ = ("path", "digest", "offset", "content", "zeros_bytes")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    ZEROS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    path: bytes
+    digest: bytes
+    offset: int
+    content: bytes
+    zeros_bytes: int
+    def __init__(self, path: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., offset: _Optional[int] = ..., content: _Optional[bytes] = ..., zeros_bytes: _Optional[int] = ...) -> None: ...
+
+class FileFinish(_message.Message):
+    __slots__ = ("path", "digest", "executable", "whole", "content")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    path: bytes
+    digest: bytes
+    executable: bool
+    whole: bool
+    content: bytes
+    def __init__(self, path: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., executable: bool = ..., whole: bool = ..., content: _Optional[bytes] = ...) -> None: ...
+
+class FileFolder(_message.Message):
+    __slots__ = ("path",)
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    path: bytes
+    def __init__(self, path: _Optional[bytes] = ...) -> None: ...
+
+class FileDiscard(_message.Message):
+    __slots__ = ("path", "digest")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    path: bytes
+    digest: bytes
+    def __init__(self, path: _Optional[bytes] = ..., digest: _Optional[bytes] = ...) -> None: ...
 
 class FileReply(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("infos", "more", "size_bytes", "content", "zeros_bytes", "again")
+    INFOS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    ZEROS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
+    infos: _containers.RepeatedCompositeFieldContainer[FileInfo]
+    more: bool
+    size_bytes: int
+    content: bytes
+    zeros_bytes: int
+    again: bool
+    def __init__(self, infos: _Optional[_Iterable[_Union[FileInfo, _Mapping]]] = ..., more: bool = ..., size_bytes: _Optional[int] = ..., content: _Optional[bytes] = ..., zeros_bytes: _Optional[int] = ..., again: bool = ...) -> None: ...
+
+class FileInfo(_message.Message):
+    __slots__ = ("path", "kind", "size_bytes", "modified_at", "executable", "digest", "place", "problem")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MODIFIED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    path: bytes
+    kind: str
+    size_bytes: int
+    modified_at: float
+    executable: bool
+    digest: bytes
+    place: bytes
+    problem: str
+    def __init__(self, path: _Optional[bytes] = ..., kind: _Optional[str] = ..., size_bytes: _Optional[int] = ..., modified_at: _Optional[float] = ..., executable: bool = ..., digest: _Optional[bytes] = ..., place: _Optional[bytes] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class Sources(_message.Message):
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""What attached clients ask, and where it goes: to the runner, to the run logs, or answered at once.
+"""What attached clients ask, and where it goes: to the runner, to the run logs, to the clerk, or answered at once.
 
     frame --> request --table--> Runner.submit | interrupt, Runs, a reply
     piece of an upload --checked--> the user process, once its turn has come
@@ -16,6 +16,7 @@ from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 from remote_runtime.worker.agenda import Ask
+from remote_runtime.worker.clerk import Clerk
 from remote_runtime.worker.client import Client
 from remote_runtime.worker.run import Run
 from remote_runtime.worker.runner import Runner
@@ -39,6 +40,7 @@ class Desk:
     def __init__(self, runner: Runner, runs: Runs, run_infos: Callable[[], list[pb.RunInfo]]) -> None:
         self._runner, self._runs, self._run_infos = runner, runs, run_infos
         self.clients: set[Client] = set()
+        self.clerk = Clerk()
 
     def broadcast(self, message: pb.FromWorker) -> None:
         """Send a message to every client."""
@@ -82,6 +84,12 @@ class Desk:
         child = self._runner.users.child
         if child is not None and child.outlet.full and client.uploads:
             await child.outlet.room()
+        await self.clerk.room()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether every client shall be read more slowly: more file requests wait than should."""
+        return self.clerk.full
 
     def _take_piece(self, client: Client, piece: frames.Piece) -> None:
         upload = client.uploads.get(piece.bundle_id)
@@ -176,6 +184,9 @@ class Desk:
         table = pb.RunTable(runs=self._run_infos())
         client.reply(pb.FromWorker(request_id=message.request_id, runs=table))
 
+    def _files(self, client: Client, message: pb.ToWorker) -> None:
+        self.clerk.take(client, message)
+
     def _hello(self, client: Client, message: pb.ToWorker) -> None:
         raise Failed("protocol", "a second hello on one stream", _AGAIN)
 
@@ -198,4 +209,5 @@ _REQUESTS: Mapping[str, Callable[[Desk, Client, pb.ToWorker], None]] = {
     "list_runs": Desk._list_runs,
     "drop": Desk._drop,
     "input": Desk._input,
+    "files": Desk._files,
 }

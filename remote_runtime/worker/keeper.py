@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from remote_runtime.wire import forking, frames, versions
 from remote_runtime.wire import messages_pb2 as pb
@@ -72,6 +74,7 @@ class Keeper:
         self._ends_at = None
         self.runner.users.incarnation = request.incarnation or 1
         self.runner.users.memory_limit_bytes = request.memory_limit_bytes
+        self.desk.clerk.serve(request.directory, self._standing)
         self.runner.users.configure(_settings(request, [d.id for d in real]))
         if real:
             self._readings = Readings(tuple(d.id for d in real))
@@ -134,6 +137,7 @@ class Keeper:
 
     def close(self) -> None:
         """Let everything go: user process, devices, clients."""
+        self.desk.clerk.close()
         self.runner.users.close()
         self._locks.release()
         for client in self.desk.clients:
@@ -183,6 +187,12 @@ class Keeper:
             pid=self._pid,
             runs=self._run_infos(),
         )
+
+    def _standing(self) -> str:
+        """Return the user process's working directory: the session's, unless a cell has left it."""
+        with suppress(OSError):
+            return os.readlink(f"/proc/{self._pid}/cwd")
+        return self._claim.directory if self._claim is not None else ""
 
     def _run_infos(self) -> list[pb.RunInfo]:
         session_id = self._claim.session_id if self._claim is not None else ""

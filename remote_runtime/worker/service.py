@@ -111,7 +111,7 @@ class Face:
     async def _read(self, client: Client, context: _Context) -> None:
         while (frame := await context.read()) is not grpc.aio.EOF:
             self._keeper.desk.take(client, frame)
-            if client.uploads:
+            if client.uploads or self._keeper.desk.crowded:
                 await self._keeper.desk.room(client)
 
 

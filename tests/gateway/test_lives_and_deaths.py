@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from remote_runtime.gateway.directories import key_of
 from remote_runtime.wire import messages_pb2 as pb
 from tests.gateway.running import LIMIT_S, QUICK, ROOT, Refused, Running, command, rows
 from tests.leftovers import processes_naming
@@ -32,7 +33,7 @@ def test_a_killed_gateway_comes_back_and_the_run_goes_on(gateway: Start) -> None
     assert (again.session_id, again.token, again.fresh) == (granted.session_id, granted.token, False)
     assert second.open("A100", "other").devices[0].id != granted.devices[0].id
     attached = second.attach(again)
-    (second.home / "state" / "sessions" / granted.session_id / "go").touch()
+    (second.home / "state" / "sessions" / key_of("kept") / "files" / "go").touch()
     attached.send(pb.ToWorker(request_id=3, follow=pb.Follow(run_id="r-1")))
     _, end = attached.finish("r-1")
     assert (end.status, "x" in end.alive) == ("ok", True)

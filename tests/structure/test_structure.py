@@ -39,6 +39,7 @@ DOORS = {
     "sqlite3": {"remote_runtime.gateway.store"},
     "starlette": {"remote_runtime.gateway.http_face"},
     "uvicorn": {"remote_runtime.gateway.http_face"},
+    "xxhash": {"remote_runtime.wire.digests", "remote_runtime.wire.filedigest", "remote_runtime.wire.leaves"},
     "pynvml": {"remote_runtime.engines.nvml", "remote_runtime.worker.readings"},
 }  # fmt: skip
 
