@@ -198,6 +198,15 @@ def devices(patient: Patient) -> Verdict:
     return _ok(", ".join(names))
 
 
+def starting(patient: Patient) -> Verdict:
+    """How the runtime's workers start."""
+    if patient.info is None:
+        return "warn", "not known while no runtime answers", "start one with `warmcell up`"
+    if not patient.info.start:
+        return _ok("not known yet")
+    return _ok(f"by {patient.info.start}: {patient.info.start_why}")
+
+
 CHECKS: Mapping[str, Callable[[Patient], Verdict]] = {
     "python": python,
     "packages": packages,
@@ -209,6 +218,7 @@ CHECKS: Mapping[str, Callable[[Patient], Verdict]] = {
     "open files": open_files,
     "runtime": runtime,
     "devices": devices,
+    "workers": starting,
 }
 """Name -> check, in the order in which they are shown."""
 

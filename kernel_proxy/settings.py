@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kernel_proxy.errors import SettingsError
+from remote_runtime.wire import forking
 
 ENVIRONMENT: Mapping[str, str] = {
     "url": "WARMCELL_URL",
@@ -29,6 +30,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "idle_s": "WARMCELL_IDLE_S",
     "ca_file": "WARMCELL_CA_FILE",
     "imports": "WARMCELL_IMPORTS",
+    "start": "WARMCELL_START",
     "answer_s": "WARMCELL_ANSWER_S",
 }
 """Setting -> the environment variable that sets it."""
@@ -48,6 +50,7 @@ class Settings:
         idle_s: Seconds without a run after which a session is released; 0 means only when somebody waits.
         ca_file: PEM bundle to check an `https://` runtime by; empty means SSL_CERT_FILE, or the system's.
         imports: Modules that warm workers of the embedded runtime have imported, where installed.
+        start: How workers of the embedded runtime start: `fork`, `spawn`, or `auto`, which forks where that is safe.
         idle_exit_s: Seconds without any session after which the embedded runtime ends itself; 0 means never.
         start_s: Seconds that the embedded runtime may take to start.
         answer_s: Seconds that a gateway may take to answer a question.
@@ -62,6 +65,7 @@ class Settings:
     idle_s: float = 0.0
     ca_file: str = ""
     imports: str = "numpy,pandas,torch"
+    start: str = forking.AUTO
     idle_exit_s: float = 900.0
     start_s: float = 60.0
     answer_s: float = 15.0
@@ -166,6 +170,8 @@ def _value(name: str, value: Any, where: str) -> Any:
         raise SettingsError(f"{where} sets `{name}` to {value!r}, which is not text", "put it in quotes")
     if name == "url" and value and not str(value).startswith(("http://", "https://")):
         raise SettingsError(f"{where} sets `url` to {value!r}", "a runtime's address starts with http:// or https://")
+    if name == "start" and value not in forking.STARTS:
+        raise SettingsError(f"{where} sets `start` to {value!r}", f"write one of {', '.join(forking.STARTS)}")
     return kind(value)
 
 

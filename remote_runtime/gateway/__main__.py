@@ -47,7 +47,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(config: Config, state: StateDirectory) -> None:
     private_directory(config.runtime)
-    engine = engines.load(config.engine, EngineSettings(config.state, config.runtime, config.imports, config.simulate))
+    settings = EngineSettings(config.state, config.runtime, config.imports, config.simulate, start=config.start)
+    engine = engines.load(config.engine, settings)
     engine.prepare()
     # Read once, when gRPC is loaded: its own lines are noise, and starting a zygote must not stop its world.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -54,7 +54,8 @@ def test_the_nearest_wins(given: set[str], expected: str, place: Path) -> None:
 
 def test_every_setting_can_be_given_by_file(place: Path) -> None:
     names = {field.name: field.type for field in dataclasses.fields(Settings)}
-    lines = [f"{n} = 1.5" if n.endswith("_s") else f'{n} = "https://x/{n}"' for n in names]
+    texts = {"start": "spawn"}
+    lines = [f"{n} = 1.5" if n.endswith("_s") else f'{n} = "{texts.get(n, f"https://x/{n}")}"' for n in names]
     (place / "warmcell.toml").write_text("\n".join(lines))
     found = load_settings()
     assert found.url == "https://x/url" and found.idle_s == 1.5 and found.home.is_absolute()
@@ -88,6 +89,7 @@ def test_the_token_is_not_shown(place: Path) -> None:
         ("idle_s = -1", "which is not a number of seconds"),
         ("idle_s = true", "which is not a number of seconds"),
         ("target = 3", "sets `target` to 3, which is not text"),
+        ("start = 'frok'", r"sets `start` to 'frok'\nhint: write one of auto, fork, spawn"),
         ("url = 'host:80'", "starts with http:// or https://"),
         ("target = ", "is not TOML"),
     ],
