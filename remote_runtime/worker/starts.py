@@ -107,12 +107,13 @@ class Spawning:
     """Children are fresh interpreters, which import for themselves.
 
     Args:
+        socket_path: The zygote's, so that whoever lists processes sees whose child one is, as with a fork.
         user: Module whose `main` is the user process.
         imports: Modules that a user process imports before it says that it is ready.
     """
 
-    def __init__(self, user: str, imports: Sequence[str]) -> None:
-        self._user, self._imports = user, ",".join(imports)
+    def __init__(self, socket_path: str, user: str, imports: Sequence[str]) -> None:
+        self._common = ["--socket", socket_path, "--imports", ",".join(imports), "--user", user]
 
     def keeper(self, message: Mapping[str, Any], ours: socket, theirs: socket) -> int:
         """See `Start`."""
@@ -125,8 +126,7 @@ class Spawning:
         return self._spawn("user", fds)
 
     def _spawn(self, life: str, fds: Sequence[int]) -> int:
-        command = [sys.executable, "-m", MODULE, "--life", life, "--fds", ",".join(map(str, fds))]
-        command += ["--imports", self._imports, "--user", self._user]
+        command = [sys.executable, "-m", MODULE, "--life", life, "--fds", ",".join(map(str, fds)), *self._common]
         for fd in fds:
             os.set_inheritable(fd, True)  # the zygote closes its copies before it starts anybody else
         return os.posix_spawn(sys.executable, command, environment())

@@ -122,7 +122,7 @@ class Zygote:
             self._brought = ahead.bring((*ahead.USER, *ahead.KEEPER, own.user), own.imports)
             self._choice = starts.choose(asked, platform, self._brought.outliving_a_fork())
         if self._choice.start == forking.SPAWN:
-            return starts.Spawning(own.user, own.imports)
+            return starts.Spawning(own.socket, own.user, own.imports)
         gc.collect()
         gc.freeze()
         return starts.Forking(own.user, self._shed)
