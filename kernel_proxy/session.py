@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
+from kernel_proxy import waiting
 from kernel_proxy.errors import NotFound, RunTimeout, RuntimeUnavailable, from_failure
 from kernel_proxy.exchange import Exchange, Reply
 from kernel_proxy.parcels import Parcel, Stage
@@ -204,7 +205,7 @@ class Session:
             future = self._exchange.expect(parcel)
             self._attachment.send(parcel)
         try:
-            return future.result(timeout_s)
+            return waiting.result_of(future, timeout_s)
         except FutureTimeout:
             what = message.WhichOneof("body")
             raise RunTimeout(

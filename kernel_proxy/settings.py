@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -58,7 +59,7 @@ class Settings:
 
     url: str = ""
     token: str = field(default="", repr=False)
-    home: Path = field(default_factory=lambda: Path.home() / ".warmcell")
+    home: Path = field(default_factory=lambda: default_home(sys.platform, os.environ))
     simulate: str = ""
     target: str = ""
     session: str = ""
@@ -108,7 +109,18 @@ def _files(home: Path) -> list[Path]:
 
 
 def _home(value: str | Path | None) -> Path:
-    return Path(value).expanduser().absolute() if value else Path.home() / ".warmcell"
+    return Path(value).expanduser().absolute() if value else default_home(sys.platform, os.environ)
+
+
+def default_home(platform: str, environment: Mapping[str, str]) -> Path:
+    """Return the state directory where nothing names another: on Windows where programs keep such things.
+
+    Args:
+        platform: As `sys.platform`.
+        environment: LOCALAPPDATA is read from it, on Windows.
+    """
+    local = environment.get("LOCALAPPDATA", "") if platform == "win32" else ""
+    return Path(local) / "warmcell" if local else Path.home() / ".warmcell"
 
 
 def _read(file: Path) -> dict[str, Any]:

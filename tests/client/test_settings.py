@@ -65,6 +65,14 @@ def test_every_environment_variable_names_a_setting() -> None:
     assert set(ENVIRONMENT) <= {field.name for field in dataclasses.fields(Settings)}
 
 
+@pytest.mark.parametrize(
+    ("platform", "local", "found"),
+    [("linux", "/l", "home/.warmcell"), ("darwin", "", "home/.warmcell"), ("win32", "/l", "/l/warmcell"), ("win32", "", "home/.warmcell")],
+)  # fmt: skip
+def test_the_state_directory_lies_where_the_system_keeps_such(place: Path, platform: str, local: str, found: str) -> None:
+    assert module.default_home(platform, {"LOCALAPPDATA": local}) == place / found
+
+
 def test_an_empty_variable_is_not_set(place: Path) -> None:
     assert load_settings(environment={"WARMCELL_URL": "", "WARMCELL_IDLE_S": ""}).embedded
 
