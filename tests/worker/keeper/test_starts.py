@@ -111,6 +111,24 @@ def test_an_interrupt_while_the_next_interpreter_starts_is_not_lost(spawning: Li
     keeper.close()
 
 
+def test_kills_while_the_next_interpreter_imports_are_no_false_starts(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    (tmp_path / "gated.py").write_text(f"import os, time\nwhile os.path.exists({str(gate)!r}): time.sleep(0.005)")
+    paths = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    with zygote_in_folder(STANDIN, "--start", "spawn", "--imports", "gated", PYTHONPATH=paths) as zygote:
+        keeper = zygote.keeper().claim()
+        client = keeper.client()
+        gate.touch()
+        client.run("os._exit(1)").end()
+        for name in ("r2", "r3", "r4", "r5"):
+            client.run("pass", name)
+            client.send(interrupt=pb.Interrupt(run_id=name, kill=True))
+            assert client.end(name).status == "interrupted"
+        gate.unlink()
+        assert client.run("pass", "r6").end("r6").status == "ok"
+        keeper.close()
+
+
 def test_a_killed_keeper_takes_its_spawned_user_process_along(spawning: LiveZygote) -> None:
     keeper = spawning.keeper().claim()
     user = keeper.info().pid
