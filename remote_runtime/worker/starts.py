@@ -44,13 +44,14 @@ def choose(asked: str, platform: str, threads: Mapping[str, int]) -> Choice:
         platform: As `sys.platform`.
         threads: Module -> threads that it started when it was imported and that a fork would silently lack.
     """
+    named = ", ".join(f"{module} ({_counted(count)})" for module, count in sorted(threads.items()))
+    unsafe = f"modules imported ahead run threads, which no fork takes along: {named}" if named else ""
     if asked != forking.AUTO:
-        return Choice(asked, f"the setting `start` is {asked}")
+        return Choice(asked, f"the setting `start` is {asked}" + (f", although {unsafe}" if unsafe else ""))
     if not platform.startswith("linux"):
         return Choice(forking.SPAWN, f"a fork is not safe on {platform}")
-    if threads:
-        named = ", ".join(f"{module} ({_counted(count)})" for module, count in sorted(threads.items()))
-        return Choice(forking.SPAWN, f"modules imported ahead run threads, which no fork takes along: {named}")
+    if unsafe:
+        return Choice(forking.SPAWN, unsafe)
     return Choice(forking.FORK, "no module imported ahead runs a thread")
 
 
