@@ -23,6 +23,7 @@ from jupyter_ext import display
 from jupyter_ext.binding import Results
 from jupyter_ext.status import UPDATE_S, StatusLine, duration_text
 from jupyter_ext.trip import Trip, arrive, conclude, follow
+from kernel_proxy import waiting
 from kernel_proxy.errors import RunTimeout, WarmcellError
 from kernel_proxy.session import RunStream
 from remote_runtime.wire import messages_pb2 as pb
@@ -121,7 +122,7 @@ class Job:
             RunTimeout: It has not ended by then; it goes on.
             BaseException: What the run raised.
         """
-        if not self._ended.wait(timeout_s):
+        if not waiting.is_set(self._ended, timeout_s):
             raise RunTimeout(
                 f"run {self.run_id} has not ended after {timeout_s:g} s", "it goes on; ask again later"
             )

@@ -101,6 +101,7 @@ def status(info: pb.RuntimeInfo, default: str, own: Iterable[str]) -> Report:
     ]
     notes = (
         f"default target {default}",
+        *((f"workers start by {info.start}: {info.start_why}",) if info.start else ()),
         f"{_counted(sum(len(s.runs) for s in info.sessions), 'run')} remembered, see `%gpu ps`",
     )
     title = f"runtime {info.http or info.grpc} · engine {info.engine} · warmcell {info.versions.warmcell}"

@@ -25,6 +25,9 @@ from remote_runtime.wire import versions
 LOW_DISK_BYTES = 1024**3
 LOW_FILES_COUNT = 256
 
+_HAS_MODES = os.name == "posix"
+"""Whether a file's mode tells who may read it."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -91,9 +94,7 @@ class Patient:
 def python(patient: Patient) -> Verdict:
     """Whether this Python is one that we run on."""
     found = ".".join(map(str, sys.version_info[:3]))
-    if not sys.platform.startswith("linux"):
-        return "warn", f"Python {found} on {sys.platform}", "an own runtime needs Linux: set WARMCELL_URL"
-    return _ok(f"Python {found}")
+    return _ok(f"Python {found} on {sys.platform}")
 
 
 def packages(patient: Patient) -> Verdict:
@@ -108,6 +109,9 @@ def packages(patient: Patient) -> Verdict:
 def configuration(patient: Patient) -> Verdict:
     """Where the runtime is said to be."""
     settings = patient.settings
+    if settings.embedded and not statedir.CAN_RUN:
+        return "fail", f"there is no address, and a runtime of its own needs Linux: this is {sys.platform}", \
+            statedir.ADDRESS_HINT
     if settings.embedded:
         return _ok(f"this machine's own runtime, in {settings.home}")
     if not settings.token:
@@ -125,7 +129,7 @@ def state_directory(patient: Patient) -> Verdict:
         return "fail", f"{home} cannot be made in {parent}", "set WARMCELL_HOME to a writeable directory"
     if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
         return "fail", f"{home} cannot be written by this user", "set WARMCELL_HOME to one of your own"
-    if stat.S_IMODE(home.stat().st_mode) & 0o022:
+    if _HAS_MODES and stat.S_IMODE(home.stat().st_mode) & 0o022:
         return "warn", f"{home} can be written by other users", f"chmod 700 {home}"
     return _ok(f"{home} can be written")
 
@@ -136,13 +140,15 @@ def token(patient: Patient) -> Verdict:
     if not file.exists():
         return _ok("there is no token file yet")
     mode = stat.S_IMODE(file.stat().st_mode)
-    if mode & 0o077:
+    if _HAS_MODES and mode & 0o077:
         return "fail", f"{file} has mode {mode:o}, so others can read it", f"chmod 600 {file}"
-    return _ok(f"{file} is readable by you alone")
+    return _ok(f"{file} is readable by you alone" if _HAS_MODES else f"{file} is as private as its folder")
 
 
 def sockets(patient: Patient) -> Verdict:
     """Whether there is a short private directory for sockets."""
+    if not statedir.CAN_RUN:
+        return _ok("a runtime on another machine needs no socket here")
     if not patient.settings.home.exists():
         return _ok("the socket directory will be made on first use")
     try:
@@ -164,8 +170,10 @@ def disk(patient: Patient) -> Verdict:
 
 def open_files(patient: Patient) -> Verdict:
     """Whether enough files may be open at once."""
-    import resource  # POSIX only
-
+    try:
+        import resource  # POSIX only
+    except ImportError:
+        return _ok("this system sets no limit that could be read")
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < LOW_FILES_COUNT:
         return "warn", f"only {soft} files may be open at once", f"ulimit -n {LOW_FILES_COUNT * 4}"
@@ -198,6 +206,15 @@ def devices(patient: Patient) -> Verdict:
     return _ok(", ".join(names))
 
 
+def starting(patient: Patient) -> Verdict:
+    """How the runtime's workers start."""
+    if patient.info is None:
+        return "warn", "not known while no runtime answers", "start one with `warmcell up`"
+    if not patient.info.start:
+        return _ok("not known yet")
+    return _ok(f"by {patient.info.start}: {patient.info.start_why}")
+
+
 CHECKS: Mapping[str, Callable[[Patient], Verdict]] = {
     "python": python,
     "packages": packages,
@@ -209,6 +226,7 @@ CHECKS: Mapping[str, Callable[[Patient], Verdict]] = {
     "open files": open_files,
     "runtime": runtime,
     "devices": devices,
+    "workers": starting,
 }
 """Name -> check, in the order in which they are shown."""
 

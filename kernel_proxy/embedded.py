@@ -42,6 +42,7 @@ class Launch:
         tls_key: PEM private key, for TLS.
         idle_exit_s: Seconds without any session after which it ends itself; 0 means never.
         imports: Modules its warm workers have imported, as `numpy,torch`; None leaves it to the gateway.
+        start: How its workers start: `fork`, `spawn` or `auto`; None leaves it to the gateway.
         start_s: Seconds it may take to become ready.
         files_keep_s: Seconds that files outlive their session; None leaves it to the gateway.
     """
@@ -53,6 +54,7 @@ class Launch:
     tls_key: str = ""
     idle_exit_s: float | None = None
     imports: str | None = None
+    start: str | None = None
     start_s: float = 60.0
     files_keep_s: float | None = None
 
@@ -66,6 +68,7 @@ class Launch:
             "--idle-exit-s": self.idle_exit_s,
             "--imports": self.imports,
             "--files-keep-s": self.files_keep_s,
+            "--start": self.start,
             "--ready-fd": ready_fd,
         }
         flags = [f"{flag}={value}" for flag, value in given.items() if value is not None]
@@ -80,6 +83,7 @@ def launch_of(settings: Settings) -> Launch:
         settings.simulate,
         idle_exit_s=settings.idle_exit_s,
         imports=settings.imports,
+        start=settings.start,
         start_s=settings.start_s,
         files_keep_s=settings.files_keep_s,
     )

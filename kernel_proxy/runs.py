@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
+from kernel_proxy import waiting
 from kernel_proxy.errors import WarmcellError
 from kernel_proxy.parcels import Parcel
 from remote_runtime.wire import messages_pb2 as pb
@@ -82,7 +83,7 @@ class RunStream(Iterator[pb.Event]):
         while not self._inbox:
             if self.over and not self._inbox:
                 break
-            self._wake.get()
+            waiting.take(self._wake)
         if not self._inbox:
             raise StopIteration if self._error is None else self._error
         event = self._inbox[0]

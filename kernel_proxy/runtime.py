@@ -77,12 +77,17 @@ class Runtime:
     def reach(self, quietly: bool = False) -> None:
         """Find the gateway, starting the embedded one if need be, and compare versions.
 
+        A gateway that still answers is kept: closing its connection would end what others ask there, and every
+        stream that it relays.
+
         Args:
             quietly: Say nothing: the caller is no cell.
 
         Raises:
             WarmcellError: As `connect`.
         """
+        if self._answers():
+            return
         say = self._say if not quietly else lambda sentence: None
         try:
             self._reach(*self._found(say))
@@ -217,6 +222,16 @@ class Runtime:
             atexit.register(self.close)
         else:
             old.close()
+
+    def _answers(self) -> bool:
+        if self._door is None:
+            return False
+        try:
+            info = self._describe(self._door)
+        except WarmcellError:
+            return False
+        self.version_notice = _compared(info.versions)
+        return True
 
     def _is_dying(self) -> bool:
         """Tell whether the embedded gateway, which does not listen, is gone or will be in a moment."""

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
+from kernel_proxy import waiting
 from kernel_proxy.errors import NotFound, RunTimeout, RuntimeUnavailable, from_failure
 from kernel_proxy.exchange import Exchange, Reply
 from kernel_proxy.mirror import SessionMirror
@@ -240,7 +241,7 @@ class Session:
             future = self._exchange.expect(parcel)
             self._attachment.send(parcel)
         try:
-            return future.result(timeout_s)
+            return waiting.result_of(future, timeout_s)
         except FutureTimeout:
             what = message.WhichOneof("body")
             raise RunTimeout(

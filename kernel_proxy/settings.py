@@ -12,13 +12,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from kernel_proxy.errors import SettingsError
-from remote_runtime.wire import limits
+from remote_runtime.wire import forking, limits
 
 ENVIRONMENT: Mapping[str, str] = {
     "url": "WARMCELL_URL",
@@ -30,6 +31,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "idle_s": "WARMCELL_IDLE_S",
     "ca_file": "WARMCELL_CA_FILE",
     "imports": "WARMCELL_IMPORTS",
+    "start": "WARMCELL_START",
     "answer_s": "WARMCELL_ANSWER_S",
 }
 """Setting -> the environment variable that sets it."""
@@ -49,6 +51,7 @@ class Settings:
         idle_s: Seconds without a run after which a session is released; 0 means only when somebody waits.
         ca_file: PEM bundle to check an `https://` runtime by; empty means SSL_CERT_FILE, or the system's.
         imports: Modules that warm workers of the embedded runtime have imported, where installed.
+        start: How workers of the embedded runtime start: `fork`, `spawn`, or `auto`, which forks where that is safe.
         idle_exit_s: Seconds without any session after which the embedded runtime ends itself; 0 means never.
         files_keep_s: Seconds that a session's working directory outlives the session, on the embedded runtime.
         start_s: Seconds that the embedded runtime may take to start.
@@ -57,13 +60,14 @@ class Settings:
 
     url: str = ""
     token: str = field(default="", repr=False)
-    home: Path = field(default_factory=lambda: Path.home() / ".warmcell")
+    home: Path = field(default_factory=lambda: default_home(sys.platform, os.environ))
     simulate: str = ""
     target: str = ""
     session: str = ""
     idle_s: float = 0.0
     ca_file: str = ""
     imports: str = "numpy,pandas,torch"
+    start: str = forking.AUTO
     idle_exit_s: float = 900.0
     files_keep_s: float = limits.FILES_KEEP_S
     start_s: float = 60.0
@@ -107,7 +111,18 @@ def _files(home: Path) -> list[Path]:
 
 
 def _home(value: str | Path | None) -> Path:
-    return Path(value).expanduser().absolute() if value else Path.home() / ".warmcell"
+    return Path(value).expanduser().absolute() if value else default_home(sys.platform, os.environ)
+
+
+def default_home(platform: str, environment: Mapping[str, str]) -> Path:
+    """Return the state directory where nothing names another: on Windows where programs keep such things.
+
+    Args:
+        platform: As `sys.platform`.
+        environment: LOCALAPPDATA is read from it, on Windows.
+    """
+    local = environment.get("LOCALAPPDATA", "") if platform == "win32" else ""
+    return Path(local) / "warmcell" if local else Path.home() / ".warmcell"
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -169,6 +184,8 @@ def _value(name: str, value: Any, where: str) -> Any:
         raise SettingsError(f"{where} sets `{name}` to {value!r}, which is not text", "put it in quotes")
     if name == "url" and value and not str(value).startswith(("http://", "https://")):
         raise SettingsError(f"{where} sets `url` to {value!r}", "a runtime's address starts with http:// or https://")
+    if name == "start" and value not in forking.STARTS:
+        raise SettingsError(f"{where} sets `start` to {value!r}", f"write one of {', '.join(forking.STARTS)}")
     return kind(value)
 
 

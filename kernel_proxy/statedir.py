@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import stat
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ from kernel_proxy.errors import RuntimeUnavailable
 
 _RUNTIME_DIR_BYTES = 60
 """Longest runtime directory used: with a socket's name it stays under the 107 bytes of an AF_UNIX path."""
+
+CAN_RUN = sys.platform.startswith("linux")
+"""Whether a runtime can run here. A client of a runtime elsewhere runs on every system."""
+
+ADDRESS_HINT = "give the address of a runtime: set WARMCELL_URL and WARMCELL_TOKEN"
 
 _LOG_LINES = 15
 _POLL_S = 0.02
@@ -63,11 +69,13 @@ def find(home: Path) -> Gateway | None:
 
 
 def prepare(home: Path) -> None:
-    """Make the state directory, for its owner alone.
+    """Make the state directory of a runtime that is to be started, for its owner alone.
 
     Raises:
-        RuntimeUnavailable: It cannot be made.
+        RuntimeUnavailable: It cannot be made, or no runtime can run on this system.
     """
+    if not CAN_RUN:
+        fail(f"the embedded runtime needs Linux, and this is {sys.platform}", ADDRESS_HINT)
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

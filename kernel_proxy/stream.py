@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
+from kernel_proxy import waiting
 from kernel_proxy.channel import BrokenStream
 from kernel_proxy.errors import RuntimeUnavailable, WarmcellError, from_failure
 from kernel_proxy.exchange import Exchange, Reply
@@ -154,7 +155,7 @@ class Attachment:
         """
         threading.Thread(target=self._serve, name=f"warmcell-{name}", daemon=True).start()
         try:
-            self._first.result(WELCOME_S)
+            waiting.result_of(self._first, WELCOME_S)
         except FutureTimeout:
             self.close()
             raise RuntimeUnavailable(

@@ -24,6 +24,7 @@ def status_text(info: pb.RuntimeInfo) -> str:
     idle = f"ends after {duration(info.idle_exit_s)} idle" if info.idle_exit_s else "stays until stopped"
     head = f"warmcell {info.versions.warmcell} at {info.http} (pid {info.pid}, engine {info.engine}), {idle}"
     devices = table(("DEVICE", "MODEL", "MEMORY", "STATE", "HOLDER", "PRICE"), map(_device, info.devices))
+    head += f"\nworkers start by {info.start}: {info.start_why}" if info.start else ""
     return f"{head}\n\n{devices}\n\n{sessions_text(info)}"
 
 

@@ -56,6 +56,7 @@ class EngineSettings:
         simulate: Declared devices, such as "A100:2,A10G".
         spare_ttl_s: How long what serves only future workers stays after its last user.
         records: Where its workers are written down.
+        start: How local workers start, where the engine has a choice: "auto", "fork" or "spawn".
     """
 
     state: Path
@@ -64,6 +65,20 @@ class EngineSettings:
     simulate: str = ""
     spare_ttl_s: float = 120.0
     records: WorkerRecords = field(default_factory=MemoryRecords)
+    start: str = "auto"
+
+
+@dataclass(frozen=True)
+class Starting:
+    """How an engine's workers come to life.
+
+    Args:
+        mode: Such as "fork" or "spawn".
+        why: In words, for people.
+    """
+
+    mode: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -181,6 +196,11 @@ class Engine(ABC):
     @abstractmethod
     def describe(self) -> Capabilities:
         """Tell what this engine can do; the gateway calls it at any time, the answer never changes."""
+
+    @property
+    def starting(self) -> Starting | None:
+        """How workers start here, for a status; None while that is not known, or where there is but one way."""
+        return None
 
     @abstractmethod
     async def inventory(self) -> Sequence[Device]:

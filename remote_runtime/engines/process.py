@@ -1,4 +1,4 @@
-"""The embedded engine: workers are processes of this user on this machine, forked from one zygote.
+"""The embedded engine: workers are processes of this user on this machine, started by one zygote.
 
     launch(spec) -> zygote -> keeper; its record -> READY when its socket answers -> EXITED when its pid
     ends
@@ -27,6 +27,7 @@ from remote_runtime.engines.base import (
     EngineSettings,
     Exit,
     Phase,
+    Starting,
     Verdict,
     WorkerEvent,
     WorkerSpec,
@@ -114,6 +115,11 @@ class ProcessEngine(Engine):
     def describe(self) -> Capabilities:
         """Tell that workers share everything but their memory and take devices when claimed."""
         return Capabilities("process", ("process",), ("unix",), late_devices=True)
+
+    @property
+    def starting(self) -> Starting | None:
+        """What the zygote has said of itself, once it has imported and chosen."""
+        return self._zygote.starting
 
     async def inventory(self) -> Sequence[Device]:
         """Return real devices, declared ones and the processor; NVML can be slow and is asked in a thread."""

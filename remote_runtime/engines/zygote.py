@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from remote_runtime.engines import pids
-from remote_runtime.engines.base import EngineSettings, Exit
+from remote_runtime.engines.base import EngineSettings, Exit, Starting
 from remote_runtime.engines.records import remove
 from remote_runtime.wire import forking, versions
 from remote_runtime.wire.failures import Failed
@@ -65,8 +65,8 @@ class Place:
 
 
 def place(settings: EngineSettings) -> Place:
-    """Return a zygote's place; another interpreter, release or list of imports has another one."""
-    facts = "\n".join((sys.executable, versions.VERSION, *settings.imports))
+    """Return a zygote's place; another interpreter, release, start or list of imports has another one."""
+    facts = "\n".join((sys.executable, versions.VERSION, settings.start, *settings.imports))
     tag = hashlib.sha256(facts.encode()).hexdigest()[:8]
     return Place(settings.runtime / f"z-{tag}.sock", settings.state / "zygote.log")
 
@@ -92,6 +92,7 @@ class Zygote:
         self._failures_count = 0
         self._closed = False
         self.mark: pids.Mark | None = None
+        self.starting: Starting | None = None
 
     def spawn(self) -> None:
         """Start the process unless one listens already; it goes on by itself."""
@@ -102,6 +103,7 @@ class Zygote:
         remove(self._place.socket)
         command = [sys.executable, "-m", MODULE, "--socket", str(self._place.socket)]
         command += ["--imports", ",".join(self._settings.imports), "--ttl-s", str(self._settings.spare_ttl_s)]
+        command += ["--start", self._settings.start]
         with open(os.open(self._place.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
@@ -161,7 +163,7 @@ class Zygote:
         self.spawn()
         while True:
             try:
-                connection = _dial(self._place.socket)
+                connection = _greeted(self._place.socket)
                 break
             except OSError as error:
                 self._check_start(error, loop.time() > deadline)
@@ -195,6 +197,8 @@ class Zygote:
             self._failures_count = 0
             self._on_exit(message["worker_id"], exit_of(message.get("code"), message.get("signal")))
             return
+        if message.get("op") == "hello":
+            self.starting = Starting(message["start"], message["why"])
         pending = self._pending.get(message.get("worker_id", ""))
         if pending is not None and not pending.done():
             pending.set_result(message)
@@ -285,6 +289,17 @@ def _dial(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _greeted(path: Path) -> socket.socket:
+    """Connect and ask how children start, which is answered when the zygote has imported and knows."""
+    connection = _dial(path)
+    try:
+        forking.send(connection, {"op": "hello"})
     except OSError:
         connection.close()
         raise

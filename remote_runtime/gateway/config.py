@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from remote_runtime.wire import limits
+from remote_runtime.wire import forking, limits
 from remote_runtime.wire.failures import Failed
 
 _SOCKET_NAME_BYTES = 24
@@ -33,6 +33,7 @@ class Config:
         min_warm: Workers kept ready.
         max_workers: Most sessions at once.
         imports: Modules a warm worker has imported already.
+        start: How the engine starts local workers: "auto", "fork" or "spawn".
         ready_fd: Descriptor that gets one line of JSON when the gateway is ready.
         release_countdown_s: From announcing the release of an idle session to the release.
         renew_s: Between two renewals of a lease.
@@ -55,6 +56,7 @@ class Config:
     min_warm: int = 1
     max_workers: int = 32
     imports: tuple[str, ...] = ("numpy", "pandas", "torch")
+    start: str = forking.AUTO
     ready_fd: int | None = None
     release_countdown_s: float = 60.0
     renew_s: float = limits.RENEW_S
@@ -140,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--min-warm", type=_whole, default=1, help="workers kept ready")
     add("--max-workers", type=_whole, default=32, help="most sessions at once")
     add("--imports", default="numpy,pandas,torch", help="modules a warm worker has imported")
+    add("--start", default=forking.AUTO, choices=forking.STARTS, help="how local workers start")
     add("--ready-fd", type=_whole, default=None, help="gets one line of JSON when ready")
     add("--release-countdown-s", type=_seconds, default=60.0, help="notice before an idle session is released")
     add("--renew-s", type=_seconds, default=limits.RENEW_S, help="between two renewals of a lease")

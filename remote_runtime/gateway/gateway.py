@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from remote_runtime.engines.base import Engine, Exit
+from remote_runtime.engines.base import Engine, Exit, Starting
 from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.care import Care
 from remote_runtime.gateway.config import Config
@@ -106,7 +106,9 @@ class Gateway:
         """Tell what this runtime is, what it has, and who holds it, read at once."""
         await self.care.refresh()
         await self._sessions.renew()
+        starting = self._engine.starting or Starting("", "")
         return pb.RuntimeInfo(
+            start=starting.mode, start_why=starting.why,
             versions=versions.here(), engine=self._engine.describe().engine, devices=self._wire_devices(),
             http=self.where.get("http", ""), grpc=self.where.get("grpc", ""), unix=self.where.get("unix", ""),
             pid=os.getpid(), idle_exit_s=self.config.idle_exit_s, sessions=self._sessions.infos(),

@@ -7,8 +7,10 @@
            <--{"op": "started", "worker_id", "pid"} + [pidfd, where the system has them]--
            <--{"op": "exited", ...}--, later
            <--{"op": "orphaned"}--, when the engine connection that asked for this keeper is closed
-    anyone --{"op": "hello"}--> zygote <--{"op": "hello", "pid", "imported", "workers"}--
+    anyone --{"op": "hello"}--> zygote <--{"op": "hello", "pid", "imported", "workers", "start", "why"}--
     anyone <--{"op": "refused", "asked", "worker_id", "message"}--: what was asked cannot be done
+
+A keeper that is spawned, and no fork, reads the engine's request as the first packet on its own socket.
 
 A keeper's socket appears under its name when the keeper serves and its first user process waits: a file that
 exists is a warm worker.
@@ -27,6 +29,11 @@ PACKET_BYTES = 128 * 1024
 """Longest packet; an order is a few paths."""
 
 _FDS_MOST = 8
+
+AUTO, FORK, SPAWN = "auto", "fork", "spawn"
+
+STARTS = (AUTO, FORK, SPAWN)
+"""Ways in which children of a zygote start."""
 
 STOPPED, START_FAILED, LEASE, STRANDED = 0, 70, 71, 72
 

@@ -54,7 +54,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ...) -> None: ...
 
 class RuntimeInfo(_message.Message):
-    __slots__ = ("versions", "engine", "devices", "http", "grpc", "unix", "pid", "idle_exit_s", "sessions")
+    __slots__ = ("versions", "engine", "devices", "http", "grpc", "unix", "pid", "idle_exit_s", "sessions", "start", "start_why")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +64,8 @@ class RuntimeInfo(_message.Message):
     PID_FIELD_NUMBER: _ClassVar[int]
     IDLE_EXIT_S_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    START_WHY_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     engine: str
     devices: _containers.RepeatedCompositeFieldContainer[Device]
@@ -73,7 +75,9 @@ class RuntimeInfo(_message.Message):
     pid: int
     idle_exit_s: float
     sessions: _containers.RepeatedCompositeFieldContainer[SessionInfo]
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., engine: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., http: _Optional[str] = ..., grpc: _Optional[str] = ..., unix: _Optional[str] = ..., pid: _Optional[int] = ..., idle_exit_s: _Optional[float] = ..., sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ...) -> None: ...
+    start: str
+    start_why: str
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., engine: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., http: _Optional[str] = ..., grpc: _Optional[str] = ..., unix: _Optional[str] = ..., pid: _Optional[int] = ..., idle_exit_s: _Optional[float] = ..., sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ..., start: _Optional[str] = ..., start_why: _Optional[str] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
     __slots__ = ("session_id", "name", "target", "notebook", "state", "age_s", "idle_s", "device_ids", "pid", "runs", "name_count", "memory_bytes", "attached_count", "incarnation", "names", "held_s", "busy_s", "run_left_s", "user")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import pathlib
 import pickle
 import sys
 import types
@@ -204,6 +205,13 @@ def _reduce_variadic(spec: Any) -> Reduced:
     return NotImplemented if by_reference(spec) else (type(spec), (spec.__name__,))
 
 
+# A path's class is its system's, and cannot be made on another one; what it names is the same there.
+
+
+def _reduce_path(path: pathlib.PurePath) -> Reduced:
+    return pathlib.Path, (path.as_posix(),)
+
+
 # Views and memory.
 
 
@@ -312,6 +320,10 @@ TABLE: Mapping[str, Callable[[Any], Reduced]] = {
     "typing.NewType": _reduce_new_type,
     "typing.ParamSpec": _reduce_variadic,
     "typing.TypeVarTuple": _reduce_variadic,
+    "pathlib.PosixPath": _reduce_path,
+    "pathlib.WindowsPath": _reduce_path,
+    "pathlib._local.PosixPath": _reduce_path,
+    "pathlib._local.WindowsPath": _reduce_path,
     "numpy.memmap": _reduce_memmap,
     "numpy.core.memmap.memmap": _reduce_memmap,
     "torch.Tensor": _reduce_tensor,

@@ -1,6 +1,6 @@
-"""What a zygote imports before it forks, so that no worker has to.
+"""What is imported before anybody needs it.
 
-names --import--> modules; the names and versions of those that were asked for
+names --import--> modules; versions of those that were asked for, and the threads that they have started
 """
 
 from __future__ import annotations
@@ -8,9 +8,12 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from types import ModuleType
 
-AHEAD = (
+from remote_runtime.worker import threads
+
+USER = (
     "IPython.core.interactiveshell",
     "IPython.core.displayhook",
     "IPython.core.displaypub",
@@ -18,31 +21,50 @@ AHEAD = (
     "IPython.display",
     "asyncio",
     "google.protobuf",
-    "grpc",
-    "grpc.aio",
     "remote_runtime.wire.payload",
-    "remote_runtime.worker.keeper",
-    "remote_runtime.worker.service",
 )
-"""What every worker needs, beside what `--imports` names."""
+"""What every user process needs, beside what `--imports` names."""
+
+KEEPER = ("grpc", "grpc.aio", "remote_runtime.worker.keeper", "remote_runtime.worker.service")
+"""What every keeper needs."""
 
 log = logging.getLogger(__name__)
 
 
-def bring(own: Sequence[str], asked: Sequence[str]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Brought:
+    """What an import ahead has brought.
+
+    Args:
+        versions: Of what was asked and is there; "" where a module tells none.
+        threads: Id of a thread -> the module whose import started it.
+    """
+
+    versions: dict[str, str] = field(default_factory=dict)
+    threads: dict[int, str] = field(default_factory=dict)
+
+    def outliving_a_fork(self) -> dict[str, int]:
+        """Count, by module, the threads that a fork would not take along; a fork is tried where there are any."""
+        left = threads.surviving_a_fork() if self.threads else ()
+        modules = [self.threads[i] for i in left if i in self.threads]
+        return {module: modules.count(module) for module in modules}
+
+
+def bring(own: Sequence[str], asked: Sequence[str]) -> Brought:
     """Import modules, passing over those that are not installed.
 
     Args:
         own: What workers need.
-        asked: What the engine wants; these are reported.
-
-    Returns:
-        Version by name of what was asked and is there; "" where a module tells none.
+        asked: What the engine wants; their versions are reported.
     """
-    for name in own:
-        _import(name)
-    found = {name: _import(name) for name in asked}
-    return {name: str(getattr(module, "__version__", "")) for name, module in found.items() if module is not None}
+    found = Brought()
+    for name in (*own, *asked):
+        before = threads.ids()
+        module = _import(name)
+        found.threads.update(dict.fromkeys(threads.ids() - before, name))
+        if name in asked and module is not None:
+            found.versions[name] = str(getattr(module, "__version__", ""))
+    return found
 
 
 def _import(name: str) -> ModuleType | None:

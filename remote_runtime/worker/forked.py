@@ -1,6 +1,6 @@
-"""The first steps of a process after its fork from the zygote, until it is a keeper or a user process.
+"""The first steps of a zygote's child, until it is a keeper or a user process.
 
-fork --> close what is not ours, default signals, own session --> service.main | user.main --> os._exit
+fork, or `spawned` --> close what is not ours, default signals, own session --> service.main | user.main --> os._exit
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from remote_runtime.wire import forking
-from remote_runtime.worker import scrub, service
+from remote_runtime.worker import scrub
 from remote_runtime.worker.tuning import Order
 
 OOM_SCORE = 500
@@ -57,6 +57,8 @@ def keeper(order: Order, zygote: socket.socket) -> int:
     _default_signals()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.raiseExceptions = False  # a full disk loses log lines and nothing else
+    from remote_runtime.worker import service  # not above: a spawned user process passes here, and needs no gRPC
+
     return service.main(order, zygote)
 
 

@@ -243,7 +243,7 @@ class Runner:
         log.warning("the user process %s", death.words)
         lost, self.names = self.names, ()
         active, self._agenda.active, self._ending = self._agenda.active, None, None
-        self.users.died()
+        self.users.died(by_itself=death.why not in endings.STATUS)
         if isinstance(active, Run):
             self._bury(active, death, lost)
         elif active is not None:

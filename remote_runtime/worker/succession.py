@@ -66,11 +66,15 @@ class Succession:
         """Take the news that the user process waits for work."""
         self._false_starts = 0
 
-    def died(self) -> None:
-        """Take the news that the user process is dead, and ask for the next."""
+    def died(self, by_itself: bool = True) -> None:
+        """Take the news that the user process is dead, and ask for the next.
+
+        Args:
+            by_itself: False where somebody asked for it, who may well do so while it still imports.
+        """
         self.child = None
         self.incarnation += 1
-        self._false_starts += 1
+        self._false_starts += by_itself
         if not self.closing:
             self.spawn()
 

@@ -1,6 +1,6 @@
 """The zygote: imports once, then forks keepers and user processes that have everything imported already.
 
-    engine --keeper--> fork --> keeper --user--> fork --> user process
+    engine --keeper--> fork --> keeper --user--> fork --> user process        (or a fresh interpreter, see `starts`)
     a child ends --> whoever asked for it is told; a keeper takes its user process along
 
 It runs no thread, opens no channel, computes nothing: none of that survives a fork. It lives apart from the
@@ -17,14 +17,13 @@ import signal
 import socket
 import sys
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from remote_runtime.wire import forking
-from remote_runtime.worker import ahead, forked, tuning
+from remote_runtime.worker import ahead, starts, tuning
 
 _STOP_S = 3.0
 
@@ -40,12 +39,14 @@ class Settings:
         imports: Modules to import ahead; those that are not installed are skipped.
         ttl_s: Life without engine and child.
         user: Module whose `main` is the user process.
+        start: "fork", "spawn", or "auto": a fork where it is safe.
     """
 
     socket: str
     imports: tuple[str, ...] = ()
     ttl_s: float = 120.0
     user: str = "remote_runtime.worker.user"
+    start: str = forking.AUTO
 
 
 @dataclass(eq=False)
@@ -88,7 +89,8 @@ class Zygote:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._house = _Household()
-        self._imported: dict[str, str] = {}
+        self._brought = ahead.Brought()
+        self._choice = starts.Choice(settings.start, "")
         self._stopping_at: float | None = None
         self._needed_at = time.monotonic()
 
@@ -98,9 +100,8 @@ class Zygote:
         with suppress(PermissionError):  # it leads a session already
             os.setsid()
         self._listener = _listen(self._settings.socket)
-        self._imported = ahead.bring((*ahead.AHEAD, self._settings.user), self._settings.imports)
-        gc.collect()
-        gc.freeze()
+        self._start = self._prepare()
+        log.info("workers start by %s: %s", self._choice.start, self._choice.why)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._watch_children()
@@ -112,6 +113,19 @@ class Zygote:
             with suppress(OSError):
                 os.unlink(self._settings.socket)
         return 0
+
+    def _prepare(self) -> starts.Start:
+        """Import what children shall have, unless no child can have it, and choose how they start."""
+        own, asked, platform = self._settings, self._settings.start, sys.platform
+        self._choice = starts.choose(asked, platform, {})
+        if self._choice.start == forking.FORK:
+            self._brought = ahead.bring((*ahead.USER, *ahead.KEEPER, own.user), own.imports)
+            self._choice = starts.choose(asked, platform, self._brought.outliving_a_fork())
+        if self._choice.start == forking.SPAWN:
+            return starts.Spawning(own.socket, own.user, own.imports)
+        gc.collect()
+        gc.freeze()
+        return starts.Forking(own.user, self._shed)
 
     # ---- connections --------------------------------------------------------------------------------------
 
@@ -144,14 +158,18 @@ class Zygote:
     def _answer(self, peer: _Peer, message: Mapping[str, Any], fds: Sequence[int]) -> None:
         op = message.get("op")
         if op == "keeper":
-            self._make_keeper(peer, tuning.order(message))
+            self._make_keeper(peer, message)
         elif op == "user":
             self._make_user(peer, fds)
         elif op == "hello":
-            workers = [born.worker_id for born in self._house.of_kind("keeper")]
-            forking.send(peer.sock, {"op": "hello", "pid": os.getpid(), "imported": self._imported, "workers": workers})
+            forking.send(peer.sock, self._hello())
         else:
             raise ValueError(f"no such op: {op!r}")
+
+    def _hello(self) -> dict[str, Any]:
+        workers = [born.worker_id for born in self._house.of_kind("keeper")]
+        told = {"op": "hello", "pid": os.getpid(), "imported": self._brought.versions, "workers": workers}
+        return {**told, "start": self._choice.start, "why": self._choice.why}
 
     def _refuse(self, peer: _Peer, message: Mapping[str, Any], why: str) -> None:
         told = {
@@ -175,37 +193,28 @@ class Zygote:
             if born.asker is peer and keeper is not None:
                 self._send(keeper, {"op": "orphaned"})
 
-    # ---- forks --------------------------------------------------------------------------------------------
+    # ---- births --------------------------------------------------------------------------------------------
 
-    def _make_keeper(self, engine: _Peer, order: tuning.Order) -> None:
-        if self._stopping_at is not None or any(b.worker_id == order.worker_id for b in self._house.born.values()):
-            raise ValueError(f"worker {order.worker_id} is there already, or the zygote is ending")
+    def _make_keeper(self, engine: _Peer, message: Mapping[str, Any]) -> None:
+        worker_id = tuning.order(message).worker_id
+        if self._stopping_at is not None or any(b.worker_id == worker_id for b in self._house.born.values()):
+            raise ValueError(f"worker {worker_id} is there already, or the zygote is ending")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = self._fork(lambda: forked.keeper(order, theirs), ours)
-        theirs.close()
-        self._add(_Peer(ours, order.worker_id))
-        self._house.born[pid] = _Born(pid, "keeper", order.worker_id, engine)
-        self._send(engine, {"op": "started", "worker_id": order.worker_id, "pid": pid})
+        with theirs:
+            pid = self._start.keeper(message, ours, theirs)
+        self._add(_Peer(ours, worker_id))
+        self._house.born[pid] = _Born(pid, "keeper", worker_id, engine)
+        self._send(engine, {"op": "started", "worker_id": worker_id, "pid": pid})
 
     def _make_user(self, keeper: _Peer, fds: Sequence[int]) -> None:
         if not keeper.worker_id or len(fds) != 4:
             raise ValueError(f"a user process needs a keeper and 4 descriptors, got {len(fds)}")
-        pid = self._fork(lambda: forked.user(self._settings.user, fds))
+        pid = self._start.user(fds)
         self._house.born[pid] = _Born(pid, "user", keeper.worker_id, keeper)
         handle = _pidfd(pid)
         self._send(keeper, {"op": "started", "worker_id": keeper.worker_id, "pid": pid}, handle)
         for fd in handle:
             os.close(fd)
-
-    def _fork(self, life: Callable[[], int], *ours: socket.socket) -> int:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # a library's pool of idle threads; it restarts them
-            pid = os.fork()
-        if pid == 0:
-            forked.become(lambda: self._shed(ours) or life())
-        return pid
 
     def _shed(self, ours: Sequence[socket.socket]) -> None:
         """In a child: close the zygote's sockets as objects, so that none closes a reused number later."""

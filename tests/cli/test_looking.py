@@ -48,6 +48,12 @@ def test_status_marks_what_is_simulated(shared: Shell, session: Session) -> None
     assert line.endswith("-")  # the price is not known
 
 
+def test_status_says_how_workers_start_and_why(shared: Shell, session: Session) -> None:
+    assert "workers start by fork: no module imported ahead runs a thread" in shared("status").stdout
+    found = shared.json("status")
+    assert (found["start"], found["start_why"]) == ("fork", "no module imported ahead runs a thread")
+
+
 def test_status_as_json(shared: Shell, session: Session) -> None:
     found = shared.json("status")
     device = found["devices"][0]

@@ -48,8 +48,11 @@ def runtime(settings: Settings) -> Iterator[Runtime]:
     reached.close()
 
 
-@pytest.fixture
-def session(runtime: Runtime) -> Session:
+@pytest.fixture(params=["unix", "relay"])
+def session(request: pytest.FixtureRequest, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """A session reached by its worker's socket, or as from another machine: through the gateway."""
+    if request.param == "relay":
+        monkeypatch.setattr(versions, "host_id", lambda: "another machine")
     return runtime.open("cpu", "nb", "nb.ipynb", {})
 
 

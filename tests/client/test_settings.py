@@ -54,7 +54,8 @@ def test_the_nearest_wins(given: set[str], expected: str, place: Path) -> None:
 
 def test_every_setting_can_be_given_by_file(place: Path) -> None:
     names = {field.name: field.type for field in dataclasses.fields(Settings)}
-    lines = [f"{n} = 1.5" if n.endswith("_s") else f'{n} = "https://x/{n}"' for n in names]
+    texts = {"start": "spawn"}
+    lines = [f"{n} = 1.5" if n.endswith("_s") else f'{n} = "{texts.get(n, f"https://x/{n}")}"' for n in names]
     (place / "warmcell.toml").write_text("\n".join(lines))
     found = load_settings()
     assert found.url == "https://x/url" and found.idle_s == 1.5 and found.home.is_absolute()
@@ -62,6 +63,14 @@ def test_every_setting_can_be_given_by_file(place: Path) -> None:
 
 def test_every_environment_variable_names_a_setting() -> None:
     assert set(ENVIRONMENT) <= {field.name for field in dataclasses.fields(Settings)}
+
+
+@pytest.mark.parametrize(
+    ("platform", "local", "found"),
+    [("linux", "/l", "home/.warmcell"), ("darwin", "", "home/.warmcell"), ("win32", "/l", "/l/warmcell"), ("win32", "", "home/.warmcell")],
+)  # fmt: skip
+def test_the_state_directory_lies_where_the_system_keeps_such(place: Path, platform: str, local: str, found: str) -> None:
+    assert module.default_home(platform, {"LOCALAPPDATA": local}) == place / found
 
 
 def test_an_empty_variable_is_not_set(place: Path) -> None:
@@ -88,6 +97,7 @@ def test_the_token_is_not_shown(place: Path) -> None:
         ("idle_s = -1", "which is not a number of seconds"),
         ("idle_s = true", "which is not a number of seconds"),
         ("target = 3", "sets `target` to 3, which is not text"),
+        ("start = 'frok'", r"sets `start` to 'frok'\nhint: write one of auto, fork, spawn"),
         ("url = 'host:80'", "starts with http:// or https://"),
         ("target = ", "is not TOML"),
     ],

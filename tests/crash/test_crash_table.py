@@ -56,11 +56,23 @@ TABLE: dict[tuple[str, str], tuple[str, str]] = {
 
 PRINTS_NOTHING = {"unpacking"}
 
+# Rows that are tried with spawned workers too; each costs the start of an interpreter.
+SPAWNED = [
+    ("unpacking", "abort"), ("running", "os._exit"), ("running", "exception"), ("in a thread", "SIGKILL"),
+    ("packing", "segfault"), ("in a child", "segfault"),
+]  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKernel]:
     home: Path = tmp_path_factory.mktemp("home")
     with live_kernel(home) as live:
+        yield live
+
+
+@pytest.fixture(scope="module")
+def spawning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKernel]:
+    with live_kernel(tmp_path_factory.mktemp("home"), WARMCELL_START="spawn", WARMCELL_IMPORTS="json") as live:
         yield live
 
 
@@ -70,6 +82,15 @@ def test_the_table_has_every_cell() -> None:
 
 @pytest.mark.parametrize(("stage", "death"), sorted(TABLE), ids=lambda v: v)
 def test_dying(kernel: LiveKernel, stage: str, death: str) -> None:
+    die(kernel, stage, death)
+
+
+@pytest.mark.parametrize(("stage", "death"), SPAWNED, ids=lambda v: v)
+def test_dying_in_a_spawned_worker(spawning: LiveKernel, stage: str, death: str) -> None:
+    die(spawning, stage, death)
+
+
+def die(kernel: LiveKernel, stage: str, death: str) -> None:
     prepare, cell = STAGES[stage]
     kernel.run(prepare.format(die=f"def die():\n    {DEATHS[death]}"))
     shown = kernel.run(f"%%gpu cpu\n{cell}")

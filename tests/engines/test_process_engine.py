@@ -28,7 +28,8 @@ Body = Callable[[ProcessEngine], Awaitable[None]]
 def home() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="wc-e"))
     yield path
-    asyncio.run(ProcessEngine(settings(path)).retire())
+    for start in ("auto", "fork", "spawn"):
+        asyncio.run(ProcessEngine(settings(path, start=start)).retire())
     assert not processes_naming(str(path))
     shutil.rmtree(path)
 
@@ -100,10 +101,11 @@ def test_a_worker_starts_and_is_launched_only_once(home: Path) -> None:
     within(home, body)
 
 
+@pytest.mark.parametrize("start", ["fork", "spawn"])
 @pytest.mark.parametrize(
     ("verb", "expected"), [("stop", Exit("stopped", 0)), ("kill", Exit("killed", None, 9)), ("", Exit("killed", None, 9))]
 )
-def test_an_end_is_told_with_its_reason_and_leaves_no_file(home: Path, verb: str, expected: Exit) -> None:
+def test_an_end_is_told_with_its_reason_and_leaves_no_file(home: Path, verb: str, expected: Exit, start: str) -> None:
     name = f"ends-{verb}"
 
     async def body(engine: ProcessEngine) -> None:
@@ -121,8 +123,9 @@ def test_an_end_is_told_with_its_reason_and_leaves_no_file(home: Path, verb: str
         assert not await engine.list()
         await engine.stop(name, 1)
         await engine.kill(name)
+        assert engine.starting is not None and engine.starting.mode == start
 
-    within(home, body)
+    within(home, body, start=start)
 
 
 def test_the_next_engine_adopts_and_sees_the_end(home: Path) -> None:

@@ -33,9 +33,9 @@ def test_which_variables_are_secrets(name: str) -> None:
     assert scrub.scrubbed({name: "x"}) == ({} if NAMES[name] else {name: "x"})
 
 
-@pytest.fixture(scope="module")
-def worker() -> Iterator[LiveKeeper]:
-    with zygote_in_folder(STANDIN, MY_TOKEN="hunter2", WARMCELL_TOKEN="hunter2", PLAIN="seen") as zygote:
+@pytest.fixture(scope="module", params=["fork", "spawn"])
+def worker(request: pytest.FixtureRequest) -> Iterator[LiveKeeper]:
+    with zygote_in_folder(STANDIN, "--start", request.param, MY_TOKEN="hunter2", WARMCELL_TOKEN="hunter2", PLAIN="seen") as zygote:
         keeper = zygote.keeper().claim()
         yield keeper
         keeper.close()
