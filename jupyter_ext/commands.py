@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jupyter_ext import grammar, reports
+from jupyter_ext import grammar, modules, reports
 from jupyter_ext.connection import Connection, Defaults
 from jupyter_ext.far import Far
 from jupyter_ext.grammar import Command
@@ -139,8 +139,9 @@ def _put(connection: Connection, command: Command) -> Report:
     connection.require_held(command.args)
     wanted = Wanted(frozenset(), inputs=tuple((name, name) for name in command.args), only=True)
     gates = Gates(size_gate_bytes=connection.traits.size_gate_bytes)
-    packed = gather(wanted, connection.namespace, session_id=far.key, gates=gates).packed
-    far.session.put(packed)
+    capture = gather(wanted, connection.namespace, session_id=far.key, gates=gates)
+    packed, (sources, _) = capture.packed, modules.synced(connection, far, (), capture)
+    far.session.put(packed, sources)
     return Report(f"put {', '.join(packed.names)} · ↑ {size_text(packed.bundle.size_bytes)}")
 
 

@@ -16,6 +16,7 @@ from jupyter_ext.receipt import devices_text
 from kernel_proxy.errors import SessionLost, TransferError
 from kernel_proxy.handles import Handle, ValueInfo
 from kernel_proxy.session import Session
+from kernel_proxy.sources_sync import Shipment
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.unpacking import UnpackError
 
@@ -25,10 +26,14 @@ class Far:
 
     Args:
         session: The open session.
+
+    Attributes:
+        shipment: What it has of the notebook's local modules.
     """
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.shipment = Shipment()
         self._memory = 0
         self._is_closed = False
         self._dropped: deque[tuple[str, str]] = deque()
@@ -55,6 +60,8 @@ class Far:
             end: The run's end.
             memory: Number of the memory when the run was sent.
         """
+        if end.problem.code:
+            self.shipment.forget()
         if end.problem.code and not end.alive:
             # The worker tells the new number just after the end; the next cell may come before it.
             self._memory = max(self._memory, memory + 1)

@@ -12,7 +12,7 @@ import time
 import uuid
 from typing import Any
 
-from jupyter_ext import display, names, reports, tracebacks
+from jupyter_ext import display, modules, names, reports, tracebacks
 from jupyter_ext.binding import Wishes
 from jupyter_ext.cells import Cell
 from jupyter_ext.connection import Connection
@@ -49,6 +49,7 @@ def run_cell(connection: Connection, cell: Cell) -> Any:
         trip = board(connection, cell, plan, status)
         capture = pack_up(trip, cell, plan)
         run = run_of(trip, cell, plan)
+        run.sources = modules.bring(trip, plan, capture)
         bundle = capture.packed.bundle if capture.packed.names else None
         if cell.request.background:
             return Job.depart(trip, trip.far.session.run(run, bundle), cell.request.background_name)
@@ -89,7 +90,8 @@ def rehearse(connection: Connection, cell: Cell, plan: CellPlan) -> Report:
     far = connection.opened(cell.request.target or "")
     key = far.key if far is not None else None
     rows = survey(_wanted(cell, plan), connection.namespace, session_id=key, gates=_gates(connection))
-    return reports.dry_run(rows, plan, connection.target(cell.request.target or ""))
+    sources = modules.foreseen(connection, far, plan, rows)
+    return reports.dry_run(rows, plan, connection.target(cell.request.target or ""), sources)
 
 
 # -- on the way there --------------------------------------------------------------------------------------

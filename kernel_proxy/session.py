@@ -147,9 +147,9 @@ class Session:
         reply = self._ask(pb.ToWorker(fetch=pb.Fetch(name=name, token=token)), timeout_s=timeout_s)
         return self._unpacked(reply, name or token)
 
-    def put(self, packed: payload.Packed) -> None:
-        """Bind packed values in the session."""
-        self._ask(pb.ToWorker(put=pb.Put()), packed.bundle)
+    def put(self, packed: payload.Packed, sources: str = "") -> None:
+        """Bind packed values in the session; `sources` names the local modules that they need."""
+        self._ask(pb.ToWorker(put=pb.Put(sources=sources)), packed.bundle)
 
     def remove(self, names: Iterable[str]) -> pb.Removed:
         """Delete names in the session."""
@@ -170,6 +170,26 @@ class Session:
     def environment(self) -> pb.EnvironmentInfo:
         """Describe the worker's Python and packages."""
         return self._ask(pb.ToWorker(environment=pb.Environment())).message.environment
+
+    def ask_sources(self, asked: pb.Sources) -> pb.Sources:
+        """Ask which contents of a tree of local modules the session lacks.
+
+        Raises:
+            TargetBusy: It runs a cell.
+        """
+        return self._ask(pb.ToWorker(sources=asked)).message.sources
+
+    def keep_sources(self, sources: pb.Sources) -> None:
+        """Send local modules ahead of a run, which fails where they cannot be kept. Nobody waits for the answer.
+
+        Raises:
+            WarmcellError: The session is lost.
+        """
+        with self._exchange.lock:
+            self._own()
+            parcel = Parcel(self._exchange.number(pb.ToWorker(sources=sources)))
+            self._exchange.expect(parcel)  # on a new stream it is sent again, before the runs
+            self._attachment.send(parcel)
 
     def drop(self, tokens: Iterable[str]) -> None:
         """Let go of handles. Never fails: a lost session holds nothing any more, a forked child never did."""

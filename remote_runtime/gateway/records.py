@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,6 +24,7 @@ from typing import Any
 
 from remote_runtime.engines import pids, records
 from remote_runtime.engines.base import Device
+from remote_runtime.wire import sources
 from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.versions import VERSION
 
@@ -152,7 +154,9 @@ class StateDirectory:
         """Forget a session, and its working directory where nothing lies in it."""
         records.remove(self._leases / f"{session_id}.json")
         with suppress(OSError):
-            (self.path / "sessions" / session_id).rmdir()
+            directory = self.path / "sessions" / session_id
+            shutil.rmtree(directory / sources.FOLDER, ignore_errors=True)
+            directory.rmdir()
 
     def sessions(self) -> list[SessionRecord]:
         """Return the sessions that an earlier gateway wrote down; damaged records are removed."""

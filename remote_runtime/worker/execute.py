@@ -22,7 +22,8 @@ from remote_runtime.worker import describe, returns, tracebacks
 from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.namespace import Before, Names, Stash
 from remote_runtime.worker.outputs import Outputs
-from remote_runtime.worker.shell import Shell
+from remote_runtime.worker.shell import Shell, notice
+from remote_runtime.worker.sources import Sources
 
 Parcel = list[Bundle]
 """A bundle in a list: whoever takes it out is the only one who holds it, and can free it."""
@@ -38,6 +39,7 @@ class Session:
         interrupts: Lets Ctrl-C through.
         names: The namespace.
         registry: Objects of handles.
+        sources: Local modules of the notebook.
     """
 
     shell: Shell
@@ -45,6 +47,7 @@ class Session:
     interrupts: Interrupts
     names: Names
     registry: returns.Registry
+    sources: Sources
     pid: int = field(default_factory=os.getpid)
 
 
@@ -59,6 +62,7 @@ class _Job:
     bundle: Bundle | None = None
     has_exception: bool = False
     unpack_s: float = 0.0
+    notices: list[str] = field(default_factory=list)
 
 
 class Executor:
@@ -101,6 +105,7 @@ class Executor:
         session, renames = self._session, job.run.renames
         with session.interrupts.armed(asyncio.current_task()) as armed:
             try:
+                job.notices = session.sources.use(job.run.sources)
                 values = unpacked(session, parcel)
                 values.update({name: session.registry.resolve(token) for name, token in renames.items()})
                 session.names.namespace.update(values)
@@ -111,6 +116,8 @@ class Executor:
 
     def _say_started(self, job: _Job) -> None:
         self._session.outputs.event(started=pb.Started(pid=os.getpid(), unpack_s=job.unpack_s))
+        for text in job.notices:
+            self._session.outputs.event(display=pb.Display(mime=notice(text)))
 
     async def _execute(self, job: _Job) -> None:
         session, before = self._session, None

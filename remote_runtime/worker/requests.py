@@ -41,6 +41,7 @@ class Requests:
             "free": self._free,
             "environment": self._environment,
             "drop": self._drop,
+            "sources": self._sources,
         }
 
     def answer(self, message: pb.ToWorker, parcel: Parcel) -> None:
@@ -86,7 +87,8 @@ class Requests:
         except SystemExit as error:
             raise Failed("pack", f"`{name}` cannot travel: {returns.reason(error)}") from error
 
-    def _put(self, _: pb.Put, parcel: Parcel) -> Answer:
+    def _put(self, asked: pb.Put, parcel: Parcel) -> Answer:
+        self._session.sources.use(asked.sources)
         self._session.names.namespace.update(unpacked(self._session, parcel))
         return pb.FromWorker(done=pb.Done()), None
 
@@ -114,10 +116,17 @@ class Requests:
         info = pb.EnvironmentInfo(versions=versions.here(), executable=sys.executable, directory=os.getcwd())
         info.packages.update({name: version for name, version in packages.items() if name})
         info.devices.extend(self.devices)
+        info.sources.extend(self._session.sources.modules)
         return pb.FromWorker(environment=info), None
 
     def _drop(self, asked: pb.Drop, _: Parcel) -> Answer:
         self._session.registry.drop(asked.tokens)
+        return pb.FromWorker(done=pb.Done()), None
+
+    def _sources(self, asked: pb.Sources, _: Parcel) -> Answer:
+        if asked.ask:
+            return pb.FromWorker(sources=self._session.sources.lacking(asked)), None
+        self._session.sources.keep(asked)
         return pb.FromWorker(done=pb.Done()), None
 
 
