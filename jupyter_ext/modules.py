@@ -49,10 +49,11 @@ def synced(connection: Connection, far: Far, imports: Iterable[str], capture: Ca
     if not mentioned and not shipment.names:
         return "", 0
     tree = known.tree(shipment.names | mentioned)
-    needed = frozenset(name.partition(".")[0] for name in imports)
+    required: frozenset[str] = frozenset()
     if tree.compiled:
-        needed |= known.homes(connection.namespace.get(name) for name in capture.packed.names)
-    count = shipment.bring(far.session, far.key, tree, needed & tree.parts.keys())
+        homes = known.homes(connection.namespace.get(name) for name in capture.packed.names)
+        required = tree.required(homes.union(name.partition(".")[0] for name in imports))
+    count = shipment.bring(far.session, far.key, tree, required)
     shipment.names |= mentioned
     for sentence in tree.left:
         if sentence not in connection.warned:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -37,7 +37,7 @@ _SHORT_TEXT = 0x8C
 
 @dataclass(frozen=True)
 class Tree:
-    """The files of some local modules.
+    """The files of some local modules. One with compiled parts is in it by name alone.
 
     Args:
         parts: The modules.
@@ -52,8 +52,8 @@ class Tree:
     @cached_property
     def files(self) -> dict[tuple[str, str], File]:
         """Root folder and path under it -> file."""
-        found = {key: file for part in self.parts.values() for key, file in part.sources.items()}
-        return {**found, **self.data}
+        whole = (part for part in self.parts.values() if not part.compiled)  # others are as they are installed there
+        return {**{key: file for part in whole for key, file in part.sources.items()}, **self.data}
 
     @cached_property
     def contents(self) -> dict[bytes, bytes]:
@@ -78,6 +78,20 @@ class Tree:
     def compiled(self) -> dict[str, str]:
         """Modules with compiled parts -> the first such part."""
         return {name: part.compiled[0] for name, part in self.parts.items() if part.compiled}
+
+    def required(self, direct: Set[str]) -> frozenset[str]:
+        """Return the modules with compiled parts that an import of some modules comes to, directly or not.
+
+        Args:
+            direct: Top-level modules.
+        """
+        reached, waiting = set(direct), list(direct) if self.compiled else []
+        while waiting:
+            part = self.parts.get(waiting.pop())
+            more = part.imports - reached if part is not None else frozenset()
+            reached |= more
+            waiting += more
+        return frozenset(name for name in self.compiled.keys() & reached if name in direct or self.user_of(name))
 
     def user_of(self, name: str) -> File | None:
         """Return a source that imports a module of another part, None where there is none."""
@@ -126,12 +140,13 @@ class Sources:
         known = self._trees.get(names)
         if known is not None and list(known.parts.values()) == list(parts.values()):
             return known
-        sourced = [file for part in parts.values() for file in part.sources.values()]
+        whole = [part for part in parts.values() if not part.compiled]
+        sourced = [file for part in whole for file in part.sources.values()]
         room_bytes = TREE_BYTES - sum(len(file.content) for file in sourced)
         if room_bytes < 0 or len(sourced) > TREE_FILES:
-            raise _too_much(parts.values())
-        data, left = _fitting(parts.values(), room_bytes, TREE_FILES - len(sourced))
-        skipped = [sentence for part in parts.values() for sentence in part.skipped]
+            raise _too_much(whole)
+        data, left = _fitting(whole, room_bytes, TREE_FILES - len(sourced))
+        skipped = [sentence for part in whole for sentence in part.skipped]
         tree = self._trees[names] = Tree(parts, data, (*skipped, *left))
         return tree
 
@@ -167,12 +182,14 @@ def _home(value: object) -> str:
 def _is_in(name: str, stream: bytes) -> bool:
     """Tell whether a module, or one below it, is among the short texts of a pickle."""
     word = name.encode()
-    if bytes((_SHORT_TEXT, len(word))) + word in stream:
-        return True
-    at = stream.find(word + b".")
-    while at > 1 and stream[at - 2] != _SHORT_TEXT:
-        at = stream.find(word + b".", at + 1)
-    return at > 1
+    at = stream.find(word)
+    while at >= 0:
+        after = at + len(word)
+        is_text = at > 1 and stream[at - 2] == _SHORT_TEXT
+        if is_text and (stream[at - 1] == len(word) or stream[after : after + 1] == b"."):
+            return True
+        at = stream.find(word, after)
+    return False
 
 
 def _fitting(

@@ -52,6 +52,8 @@ class Places:
         self._seen: tuple[Any, ...] = ()
         self._local: frozenset[str] = frozenset()
         self._folders: dict[str, tuple[object, frozenset[str]]] = {}
+        self._path: tuple[str, ...] = ()
+        self._own_folders: list[str] = []
 
     def of(self, name: str) -> Place | None:
         """Return where a top-level module lies; None where it is installed, built in, or nowhere."""
@@ -79,8 +81,11 @@ class Places:
 
     def importable(self) -> frozenset[str]:
         """Return the top-level modules that lie in the user's folders on the path, imported or not."""
-        folders = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str) and not is_installed(entry)]
-        return frozenset(name for folder in folders for name in self._in_folder(os.path.abspath(folder)))
+        path = os.getcwd(), *sys.path
+        if path != self._path:
+            own = (entry or path[0] for entry in path if isinstance(entry, str) and not is_installed(entry))
+            self._path, self._own_folders = path, list(dict.fromkeys(map(os.path.abspath, own)))
+        return frozenset().union(*map(self._in_folder, self._own_folders))
 
     def _in_folder(self, folder: str) -> frozenset[str]:
         try:

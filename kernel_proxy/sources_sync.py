@@ -38,14 +38,14 @@ class Shipment:
         self._sent = None
         self._installed.clear()
 
-    def bring(self, session: Session, memory: str, tree: Tree, needed: frozenset[str]) -> int:
+    def bring(self, session: Session, memory: str, tree: Tree, required: frozenset[str]) -> int:
         """Send what a session lacks.
 
         Args:
             session: The session.
             memory: Names its present memory; another one has nothing that was sent before.
             tree: What its next run needs.
-            needed: Modules that the run surely imports: those with compiled parts must be installed there.
+            required: Modules with compiled parts that the run needs: they must be installed there.
 
         Returns:
             How many files were sent.
@@ -56,10 +56,10 @@ class Shipment:
         if memory != self._memory:
             self._memory = memory
             self.forget()
-        unsure = {name for name in tree.compiled if name not in self._installed}
-        if tree is self._sent and not unsure & needed:
+        unsure = required - self._installed
+        if tree is self._sent and not unsure:
             return 0
-        lacking = self._lacking(session, tree, unsure, needed)
+        lacking = self._lacking(session, tree, unsure)
         if self._sent is not None and self._sent.digest == tree.digest:
             self._sent = tree
             return 0
@@ -68,18 +68,17 @@ class Shipment:
         self._sent = tree
         return sum(file.digest in lacking for file in tree.files.values())
 
-    def _lacking(self, session: Session, tree: Tree, unsure: set[str], needed: frozenset[str]) -> set[bytes]:
+    def _lacking(self, session: Session, tree: Tree, unsure: frozenset[str]) -> set[bytes]:
         known = set(tree.contents) if self._sent is None else tree.contents.keys() - self._sent.contents.keys()
-        if self._sent is not None and not unsure & needed:
+        if self._sent is not None and not unsure:
             return known
         try:
             reply = session.ask_sources(pb.Sources(ask=True, roots=tree.roots, modules=sorted(unsure)))
         except TargetBusy:  # it runs another cell: rather send too much than wait for its end
             return known
-        missing = set(reply.modules)
-        self._installed |= unsure - missing
-        for name in sorted(missing & (needed | {n for n in missing if tree.user_of(n) is not None})):
-            raise compiled(name, tree)
+        self._installed |= unsure - set(reply.modules)
+        if reply.modules:
+            raise compiled(reply.modules[0], tree)
         return set(reply.lacking)
 
 

@@ -172,7 +172,8 @@ def diagnose(error: BaseException, name: str) -> UnpackError:
     if isinstance(error, _Missing):
         return UnpackError("attribute", f"{subject}: {error}", _attribute_hint(error), name, error.module)
     if _is_importing(error):
-        return UnpackError("module", f"{subject}: a module that it needs fails on import: {text}", "mend the module", name)
+        what = f"{subject}: a module that it needs fails on import: {text}"
+        return UnpackError("module", what, "mend the module", name)
     where = _where(error)
     if isinstance(error, _TORN) and not where:
         return UnpackError("torn", f"the bundle is cut or damaged ({text})", "run the cell again", name)
