@@ -9,6 +9,7 @@ Nothing is read twice while its stat stays the same, and a kernel without local 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -17,7 +18,7 @@ from functools import cached_property
 
 from kernel_proxy.errors import CaptureError
 from kernel_proxy.handles import size_text
-from kernel_proxy.sources_parts import Part, part_of
+from kernel_proxy.sources_parts import Part, metadata_of, part_of
 from kernel_proxy.sources_places import Place, Places
 from kernel_proxy.sources_shelf import File, Shelf
 from remote_runtime.wire import messages_pb2 as pb
@@ -146,6 +147,7 @@ class Sources:
         if room_bytes < 0 or len(sourced) > TREE_FILES:
             raise _too_much(whole)
         data, left = _fitting(whole, room_bytes, TREE_FILES - len(sourced))
+        data.update(_metadata(whole))
         skipped = [sentence for part in whole for sentence in part.skipped]
         tree = self._trees[names] = Tree(parts, data, (*skipped, *left))
         return tree
@@ -207,6 +209,13 @@ def _fitting(
                 left[part.place.name] = left.get(part.place.name, 0) + 1
     why = f"stay here: at most {size_text(TREE_BYTES)} travel with modules"
     return taken, [f"{count} data files of `{name}` {why}" for name, count in left.items()]
+
+
+def _metadata(parts: Iterable[Part]) -> Iterator[tuple[tuple[str, str], File]]:
+    for part in parts:
+        found = metadata_of(part.place.name) if part.place.kind != "namespace" else None
+        if found is not None:
+            yield (os.path.dirname(part.place.paths[0]), found[0]), found[1]
 
 
 def _too_much(parts: Iterable[Part]) -> CaptureError:

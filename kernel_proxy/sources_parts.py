@@ -8,16 +8,20 @@ data files travel that strings in the sources name: what lies beside a notebook 
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 
 from kernel_proxy.errors import CaptureError
 from kernel_proxy.gates import SECRET_WORDS, words
 from kernel_proxy.handles import size_text
 from kernel_proxy.sources_places import Place
 from kernel_proxy.sources_shelf import File, Shelf
+from remote_runtime.wire import sources
 
 DATA_FILE_BYTES = 1_000_000
 """A larger file that is no source stays here."""
@@ -77,6 +81,26 @@ def part_of(place: Place, shelf: Shelf) -> Part:
         else:
             walk.through(path)
     return Part(place, walk.sources, walk.data, tuple(walk.compiled), tuple(walk.skipped))
+
+
+@functools.lru_cache(maxsize=256)
+def metadata_of(name: str) -> tuple[str, File] | None:
+    """Return what an editable install says of a package, `importlib.metadata.version` among it, and where it lies.
+
+    Args:
+        name: A top-level module, installed under its own name.
+    """
+    try:
+        found = metadata.distribution(name)
+        text, url = found.read_text("METADATA"), json.loads(found.read_text("direct_url.json") or "{}")
+        is_editable = bool(url.get("dir_info", {}).get("editable"))
+    except (metadata.PackageNotFoundError, OSError, ValueError, AttributeError):
+        return None
+    if text is None or not is_editable:
+        return None
+    content = text.encode()
+    under = f"{found.metadata['Name'].replace('-', '_')}-{found.version}.dist-info/METADATA"
+    return under, File(under, content, sources.digest_of(content))
 
 
 class _Walk:

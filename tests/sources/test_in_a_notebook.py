@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,30 @@ def test_a_package_of_three_hundred_files(notebook: Notebook) -> None:
     write(notebook.folder, {"large/m0.py": "def f(): return 'changed'"})
     shown = notebook.run("%%gpu\nfrom large.m299 import f\nprint(f())")
     assert shown.text().strip() == "changed" and receipt(shown)["sources"] == 1
+
+
+def test_an_editable_install_travels_with_its_version(notebook: Notebook, tmp_path: Path) -> None:
+    write(tmp_path, {"src/edpkg/__init__.py": "from importlib.metadata import version\nmine = version('edpkg')"})
+    info = "site-packages/edpkg-1.2.dist-info"
+    write(tmp_path, {f"{info}/METADATA": "Metadata-Version: 2.1\nName: edpkg\nVersion: 1.2\n", f"{info}/RECORD": ""})
+    write(tmp_path, {f"{info}/direct_url.json": '{"url": "file:///x", "dir_info": {"editable": true}}'})
+    notebook.here(f"import sys\nsys.path += [{str(tmp_path / 'src')!r}, {str(tmp_path / 'site-packages')!r}]")
+    assert notebook.far("import edpkg\nprint(edpkg.mine)") == "1.2"
+    write(tmp_path, {"src/edpkg/__init__.py": "mine = 'edited'"})
+    assert notebook.far("print(edpkg.mine)") == "edited"
+
+
+def test_what_a_finder_of_the_users_finds_travels(notebook: Notebook, tmp_path: Path) -> None:
+    write(tmp_path, {"apart/found_it.py": "def f(): return 'found'"})
+    finder = f"""
+        import importlib.util, sys
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                file = {str(tmp_path / "apart/found_it.py")!r}
+                return importlib.util.spec_from_file_location(name, file) if name == "found_it" else None
+        sys.meta_path.append(Finder())"""
+    notebook.here(textwrap.dedent(finder))
+    assert notebook.far("from found_it import f\nprint(f())") == "found"
 
 
 def test_values_that_are_put_bring_their_modules(notebook: Notebook) -> None:
