@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jupyter_ext import files, grammar, reports
+from jupyter_ext import files, grammar, modules, reports
 from jupyter_ext.connection import Connection, Defaults
 from jupyter_ext.far import Far
 from jupyter_ext.grammar import Command
@@ -146,8 +146,9 @@ def _put(connection: Connection, command: Command) -> Report:
     mirror = far.mirror
     capture = gather(wanted, connection.namespace, session_id=far.key, gates=gates, mirror=mirror)
     packed, delta = capture.packed, capture.delta
+    sources, _ = modules.synced(connection, far, (), capture)
     sync = mirror.sync(delta, command.args)
-    far.session.put(packed, sync)
+    far.session.put(packed, sync, sources)
     mirror.sent(sync, delta, packed)
     return Report(f"put {', '.join(packed.names)} · ↑ {size_text(packed.bundle.size_bytes)}")
 

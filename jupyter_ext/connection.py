@@ -26,6 +26,7 @@ from kernel_proxy.errors import NotFound
 from kernel_proxy.handles import Handle
 from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.settings import ENVIRONMENT, Settings, load_settings
+from kernel_proxy.sources import Sources
 from remote_runtime.wire import messages_pb2 as pb
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Connection:
         last_problem: Of the run that failed last, for `%gpu tb`.
         warned: Warnings that were shown, each once.
         pending: Notices from other threads, shown with the next cell.
+        sources: The local modules of this process.
     """
 
     def __init__(self, shell: InteractiveShell, traits: GpuSettings) -> None:
@@ -76,6 +78,7 @@ class Connection:
         self.last_problem: pb.Problem | None = None
         self.warned: set[str] = set()
         self.pending: deque[str] = deque()
+        self.sources = Sources()
         self._settings: tuple[tuple[Any, ...], Settings] | None = None
         self._runtime: Runtime | None = None
         self._sessions: dict[tuple[str, str], Far] = {}

@@ -17,6 +17,7 @@ from kernel_proxy.errors import SessionLost, TransferError
 from kernel_proxy.handles import Handle, ValueInfo
 from kernel_proxy.mirror import SessionMirror
 from kernel_proxy.session import Session
+from kernel_proxy.sources_sync import Shipment
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.unpacking import UnpackError
 
@@ -30,11 +31,13 @@ class Far:
 
     Attributes:
         paths_asked: Literal paths that were looked for there.
+        shipment: What it has of the notebook's local modules.
     """
 
     def __init__(self, session: Session, notebook: str = "") -> None:
         self.session, self._notebook = session, notebook
         self.paths_asked: set[str] = set()
+        self.shipment = Shipment()
         self._mirror: tuple[str, SessionMirror] | None = None
         self._memory = 0
         self._is_closed = False
@@ -84,6 +87,8 @@ class Far:
             end: The run's end.
             memory: Number of the memory when the run was sent.
         """
+        if end.problem.code:
+            self.shipment.forget()
         if end.problem.code and not end.alive:
             # The worker tells the new number just after the end; the next cell may come before it.
             self._memory = max(self._memory, memory + 1)

@@ -88,6 +88,10 @@ class Flow(Expressions):
         self.state = self.state.dead()
 
     def _on_Import(self, node: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(node, ast.ImportFrom):
+            self.facts.imports.add(node.module or "")
+        else:
+            self.facts.imports.update(alias.name for alias in node.names)
         for alias in node.names:
             if alias.name == "*":
                 self.facts.star = True

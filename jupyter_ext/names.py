@@ -49,6 +49,7 @@ class CellPlan:
         warnings: Sentences about access that the text does not show; they name `-i`.
         refusals: Sentences about what can never run remotely.
         star_import: Whether an `import *` may bind more names.
+        imports: Modules that it imports, anywhere in it.
     """
 
     reads: frozenset[str]
@@ -58,6 +59,7 @@ class CellPlan:
     warnings: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
     star_import: bool = False
+    imports: frozenset[str] = frozenset()
 
 
 def plan(cell: str, namespace: Mapping[str, object]) -> CellPlan:
@@ -104,6 +106,7 @@ def _plan_of_text(cell: str) -> tuple[CellPlan, frozenset[str]]:
         warnings=tuple(facts.warnings),
         refusals=(*facts.refusals, *_history_refusals(reads | weak)),
         star_import=facts.star,
+        imports=frozenset(facts.imports),
     )
     return planned, frozenset(caught_only & unbound)
 

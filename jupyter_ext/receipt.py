@@ -46,6 +46,7 @@ class RunFacts:
         kept: Name -> size in bytes of values that stayed remote; None where the size is not known.
         deleted: Names deleted here.
         problems: Names that could not be brought here.
+        sources: Files of local modules that were sent.
     """
 
     run_id: str = ""
@@ -70,6 +71,7 @@ class RunFacts:
     kept: dict[str, int | None] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    sources: int = 0
 
     def json(self) -> dict[str, Any]:
         """Return the facts as JSON values."""
@@ -86,6 +88,7 @@ def line(facts: RunFacts) -> str:
         f"↑ {size_text(facts.sent_bytes)} ↓ {size_text(facts.received_bytes)}",
         _names("sent", facts.sent),
         _names("reused", facts.reused),
+        f"sources: {facts.sources} file{'s' if facts.sources > 1 else ''}" if facts.sources else "",
         _names("set", facts.bound),
         _names("updated", facts.updated),
         _names("kept remote", kept),

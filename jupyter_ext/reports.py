@@ -146,7 +146,7 @@ def variables(held: Iterable[pb.Held], session: str) -> Report:
     )
 
 
-def dry_run(rows: Iterable[GatherRow], plan: CellPlan, target: str) -> Report:
+def dry_run(rows: Iterable[GatherRow], plan: CellPlan, target: str, sources: Row = ()) -> Report:
     """Show what a cell would send, and why, with the problems and their fixes."""
     table = tuple(
         (r.name, r.why, r.type_name or "-", size_text(r.size_bytes), r.action, r.problem or "", r.fix or "")
@@ -155,7 +155,7 @@ def dry_run(rows: Iterable[GatherRow], plan: CellPlan, target: str) -> Report:
     sets = (("binds", plan.binds), ("deletes", plan.deletes))
     notes = tuple(f"{word}: {', '.join(sorted(found))}" for word, found in sets if found)
     columns = ("name", "why", "type", "size", "action", "problem", "fix")
-    return Report(f"dry run on {target}: nothing was sent", columns, table, (*notes, *plan.warnings))
+    return Report(f"dry run on {target}: nothing was sent", columns, table, (*notes, *sources, *plan.warnings))
 
 
 def environment(info: pb.EnvironmentInfo, kernel: pb.Versions, only_differing: bool = False) -> Report:
@@ -171,6 +171,7 @@ def environment(info: pb.EnvironmentInfo, kernel: pb.Versions, only_differing: b
         f"python {info.executable}",
         f"directory {info.directory}",
         f"devices {devices_text(info.devices)}",
+        *([f"local modules of the notebook: {', '.join(info.sources)}"] if info.sources else []),
     )
     return Report(
         f"environment · {len(differs)} packages differ", ("package", "kernel", "worker"), tuple(rows), notes

@@ -12,7 +12,7 @@ import time
 import uuid
 from typing import Any
 
-from jupyter_ext import absent, display, names, reports, tracebacks
+from jupyter_ext import absent, display, modules, names, reports, tracebacks
 from jupyter_ext.binding import Wishes
 from jupyter_ext.cells import Cell
 from jupyter_ext.connection import Connection
@@ -93,7 +93,8 @@ def rehearse(connection: Connection, cell: Cell, plan: CellPlan) -> Report:
     mirror = far.mirror if far is not None else None
     wanted = _wanted(cell, plan)
     rows = survey(wanted, connection.namespace, session_id=key, gates=_gates(connection), mirror=mirror)
-    return reports.dry_run(rows, plan, connection.target(cell.request.target or ""))
+    sources = modules.foreseen(connection, far, plan, rows)
+    return reports.dry_run(rows, plan, connection.target(cell.request.target or ""), sources)
 
 
 # -- on the way there --------------------------------------------------------------------------------------
@@ -188,6 +189,7 @@ def send(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
     """
     capture = pack_up(trip, cell, plan)
     run, mirror = run_of(trip, cell, plan, capture), trip.far.mirror
+    run.sources = modules.bring(trip, plan, capture)
     run.sync.CopyFrom(mirror.sync(capture.delta, [there for there, _ in cell.request.inputs]))
     stream = trip.far.session.run(run, capture.bundle)
     mirror.sent(run.sync, capture.delta, capture.packed)

@@ -59,6 +59,7 @@ class Facts:
         warnings: Sentences about access that the text does not show.
         refusals: Sentences about what cannot run remotely.
         star: Whether an `import *` was met.
+        imports: Modules that are imported.
     """
 
     read: set[str] = field(default_factory=set)
@@ -73,3 +74,4 @@ class Facts:
     warnings: dict[str, None] = field(default_factory=dict)
     refusals: dict[str, None] = field(default_factory=dict)
     star: bool = False
+    imports: set[str] = field(default_factory=set)

@@ -169,9 +169,9 @@ class Session:
         mirror.landed(values.turn, {name: values.version})
         return found
 
-    def put(self, packed: payload.Packed, sync: pb.Sync | None = None) -> None:
-        """Bind packed values in the session."""
-        self._ask(pb.ToWorker(put=pb.Put(sync=sync)), packed.bundle)
+    def put(self, packed: payload.Packed, sync: pb.Sync | None = None, sources: str = "") -> None:
+        """Bind packed values in the session; `sources` names the local modules that they need."""
+        self._ask(pb.ToWorker(put=pb.Put(sync=sync, sources=sources)), packed.bundle)
 
     def remove(self, names: Iterable[str]) -> pb.Removed:
         """Delete names in the session."""
@@ -207,6 +207,25 @@ class Session:
             future = self._exchange.expect(parcel)
             self._attachment.send(parcel)
         return future
+    def ask_sources(self, asked: pb.Sources) -> pb.Sources:
+        """Ask which contents of a tree of local modules the session lacks.
+
+        Raises:
+            TargetBusy: It runs a cell.
+        """
+        return self._ask(pb.ToWorker(sources=asked)).message.sources
+
+    def keep_sources(self, sources: pb.Sources) -> None:
+        """Send local modules ahead of a run, which fails where they cannot be kept. Nobody waits for the answer.
+
+        Raises:
+            WarmcellError: The session is lost.
+        """
+        with self._exchange.lock:
+            self._own()
+            parcel = Parcel(self._exchange.number(pb.ToWorker(sources=sources)))
+            self._exchange.expect(parcel)  # on a new stream it is sent again, before the runs
+            self._attachment.send(parcel)
 
     def drop(self, tokens: Iterable[str]) -> None:
         """Let go of handles. Never fails: a lost session holds nothing any more, a forked child never did."""

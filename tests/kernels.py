@@ -67,8 +67,8 @@ class LiveKernel:
         return self.finish(request, timeout_s)
 
     def start(self, code: str) -> str:
-        """Send one cell and return at once."""
-        return self.client.execute(code)
+        """Send one cell and return at once; unlike a front end's, it runs though the one before has just failed."""
+        return self.client.execute(code, stop_on_error=False)
 
     def finish(self, request: str, timeout_s: float = 60) -> Shown:
         """Wait for the end of a cell that was sent."""

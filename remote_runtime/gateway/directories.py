@@ -24,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from remote_runtime.engines import records
+from remote_runtime.wire import sources
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Directories:
         directory = self._root / key
         if not directory.is_dir():
             return
+        shutil.rmtree(directory / FILES / sources.FOLDER, ignore_errors=True)
         with suppress(OSError):
             (directory / FILES).rmdir()
             directory.rmdir()

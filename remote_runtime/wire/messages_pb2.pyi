@@ -418,7 +418,7 @@ class Hello(_message.Message):
     def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., token: _Optional[str] = ..., session_id: _Optional[str] = ..., incarnation: _Optional[int] = ..., client: _Optional[str] = ..., groups: bool = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "source", "count", "bundle", "stash", "deletes", "returns", "timeout_s", "background", "keep_s", "expression", "renames", "fresh", "sync")
+    __slots__ = ("run_id", "source", "count", "bundle", "stash", "deletes", "returns", "timeout_s", "background", "keep_s", "expression", "renames", "fresh", "sync", "sources")
     class RenamesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -440,6 +440,7 @@ class Run(_message.Message):
     RENAMES_FIELD_NUMBER: _ClassVar[int]
     FRESH_FIELD_NUMBER: _ClassVar[int]
     SYNC_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     source: str
     count: int
@@ -454,7 +455,8 @@ class Run(_message.Message):
     renames: _containers.ScalarMap[str, str]
     fresh: bool
     sync: Sync
-    def __init__(self, run_id: _Optional[str] = ..., source: _Optional[str] = ..., count: _Optional[int] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., stash: _Optional[_Iterable[str]] = ..., deletes: _Optional[_Iterable[str]] = ..., returns: _Optional[_Union[Returns, _Mapping]] = ..., timeout_s: _Optional[float] = ..., background: bool = ..., keep_s: _Optional[float] = ..., expression: bool = ..., renames: _Optional[_Mapping[str, str]] = ..., fresh: bool = ..., sync: _Optional[_Union[Sync, _Mapping]] = ...) -> None: ...
+    sources: str
+    def __init__(self, run_id: _Optional[str] = ..., source: _Optional[str] = ..., count: _Optional[int] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., stash: _Optional[_Iterable[str]] = ..., deletes: _Optional[_Iterable[str]] = ..., returns: _Optional[_Union[Returns, _Mapping]] = ..., timeout_s: _Optional[float] = ..., background: bool = ..., keep_s: _Optional[float] = ..., expression: bool = ..., renames: _Optional[_Mapping[str, str]] = ..., fresh: bool = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., sources: _Optional[str] = ...) -> None: ...
 
 class Sync(_message.Message):
     __slots__ = ("mirror", "turn", "notebook", "stamp", "names", "versions", "sent", "forced", "gone", "gone_versions")
@@ -531,12 +533,14 @@ class Fetch(_message.Message):
     def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ...) -> None: ...
 
 class Put(_message.Message):
-    __slots__ = ("bundle", "sync")
+    __slots__ = ("bundle", "sync", "sources")
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     SYNC_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
     bundle: BundleHeader
     sync: Sync
-    def __init__(self, bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ...) -> None: ...
+    sources: str
+    def __init__(self, bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., sources: _Optional[str] = ...) -> None: ...
 
 class Remove(_message.Message):
     __slots__ = ("names",)
@@ -828,11 +832,47 @@ class FileInfo(_message.Message):
     def __init__(self, path: _Optional[bytes] = ..., kind: _Optional[str] = ..., size_bytes: _Optional[int] = ..., modified_at: _Optional[float] = ..., executable: bool = ..., digest: _Optional[bytes] = ..., place: _Optional[bytes] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class Sources(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("tree", "roots", "contents", "ask", "lacking", "modules")
+    TREE_FIELD_NUMBER: _ClassVar[int]
+    ROOTS_FIELD_NUMBER: _ClassVar[int]
+    CONTENTS_FIELD_NUMBER: _ClassVar[int]
+    ASK_FIELD_NUMBER: _ClassVar[int]
+    LACKING_FIELD_NUMBER: _ClassVar[int]
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    tree: str
+    roots: _containers.RepeatedCompositeFieldContainer[SourceRoot]
+    contents: _containers.RepeatedCompositeFieldContainer[SourceContent]
+    ask: bool
+    lacking: _containers.RepeatedScalarFieldContainer[bytes]
+    modules: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tree: _Optional[str] = ..., roots: _Optional[_Iterable[_Union[SourceRoot, _Mapping]]] = ..., contents: _Optional[_Iterable[_Union[SourceContent, _Mapping]]] = ..., ask: bool = ..., lacking: _Optional[_Iterable[bytes]] = ..., modules: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SourceRoot(_message.Message):
+    __slots__ = ("path", "files")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    files: _containers.RepeatedCompositeFieldContainer[SourceFile]
+    def __init__(self, path: _Optional[str] = ..., files: _Optional[_Iterable[_Union[SourceFile, _Mapping]]] = ...) -> None: ...
+
+class SourceFile(_message.Message):
+    __slots__ = ("path", "digest")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    digest: bytes
+    def __init__(self, path: _Optional[str] = ..., digest: _Optional[bytes] = ...) -> None: ...
+
+class SourceContent(_message.Message):
+    __slots__ = ("digest", "content")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    content: bytes
+    def __init__(self, digest: _Optional[bytes] = ..., content: _Optional[bytes] = ...) -> None: ...
 
 class EnvironmentInfo(_message.Message):
-    __slots__ = ("versions", "executable", "directory", "packages", "devices")
+    __slots__ = ("versions", "executable", "directory", "packages", "devices", "sources")
     class PackagesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -845,12 +885,14 @@ class EnvironmentInfo(_message.Message):
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     PACKAGES_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     executable: str
     directory: str
     packages: _containers.ScalarMap[str, str]
     devices: _containers.RepeatedCompositeFieldContainer[Device]
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., executable: _Optional[str] = ..., directory: _Optional[str] = ..., packages: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ...) -> None: ...
+    sources: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., executable: _Optional[str] = ..., directory: _Optional[str] = ..., packages: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., sources: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Held(_message.Message):
     __slots__ = ("name", "token", "type_name", "size_bytes", "shape", "has_shape", "dtype", "device", "preview", "version", "why")

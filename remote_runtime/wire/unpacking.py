@@ -218,6 +218,9 @@ def diagnose(error: BaseException, name: str) -> UnpackError:
         return UnpackError("module", f"{subject}: {what}", f"install `{module or 'it'}` there", name, module)
     if isinstance(error, _Missing):
         return UnpackError("attribute", f"{subject}: {error}", _attribute_hint(error), name, error.module)
+    if _is_importing(error):
+        what = f"{subject}: a module that it needs fails on import: {text}"
+        return UnpackError("module", what, "mend the module", name)
     where = _where(error)
     if isinstance(error, _TORN) and not where:
         return UnpackError("torn", f"the bundle is cut or damaged ({text})", "run the cell again", name)
@@ -229,6 +232,14 @@ def _attribute_hint(missing: _Missing) -> str:
     if missing.module == "__main__":
         return f"define `{missing.attribute}` at the top level of a cell"
     return f"use the same version of `{missing.module.partition('.')[0]}` on both sides"
+
+
+def _is_importing(error: BaseException) -> bool:
+    """Tell whether a module's own code raised, or does not compile."""
+    frame = error.__traceback__
+    while frame is not None and not frame.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.tb_next
+    return frame is not None
 
 
 def _where(error: BaseException) -> str:

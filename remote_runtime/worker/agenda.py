@@ -36,6 +36,11 @@ class Ask:
         """Whether somebody waits for an answer."""
         return self.message.WhichOneof("body") != "drop"
 
+    @property
+    def patient(self) -> bool:
+        """Whether it may wait behind runs: its client does not wait for it, or nobody answers it."""
+        return not self.answered or (self.message.HasField("sources") and not self.message.sources.ask)
+
 
 Job = Run | Ask
 
@@ -69,7 +74,7 @@ class Agenda:
             Failed: code "busy", for a request that wants an answer while a run is active or queued.
         """
         running = next((job for job in (self.active, *self._queue) if isinstance(job, Run)), None)
-        if isinstance(job, Ask) and job.answered and running is not None:
+        if isinstance(job, Ask) and not job.patient and running is not None:
             raise Failed(
                 "busy",
                 f"the session is running another cell: {running.label or running.run_id}",

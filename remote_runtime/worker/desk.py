@@ -208,6 +208,7 @@ _REQUESTS: Mapping[str, Callable[[Desk, Client, pb.ToWorker], None]] = {
     "environment": Desk._ask,
     "list_runs": Desk._list_runs,
     "drop": Desk._drop,
+    "sources": Desk._ask,
     "input": Desk._input,
     "files": Desk._files,
 }

@@ -23,7 +23,8 @@ from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.mirrors import Changes, Mirrors, Party
 from remote_runtime.worker.namespace import Before, Names, Stash
 from remote_runtime.worker.outputs import Outputs
-from remote_runtime.worker.shell import Shell
+from remote_runtime.worker.shell import Shell, notice
+from remote_runtime.worker.sources import Sources
 
 Parcel = list[Bundle]
 """A bundle in a list: whoever takes it out is the only one who holds it, and can free it."""
@@ -40,6 +41,7 @@ class Session:
         names: The namespace.
         registry: Objects of handles.
         mirrors: What its kernels hold of the names.
+        sources: Local modules of the notebook.
     """
 
     shell: Shell
@@ -48,6 +50,7 @@ class Session:
     names: Names
     registry: returns.Registry
     mirrors: Mirrors
+    sources: Sources
     pid: int = field(default_factory=os.getpid)
 
 
@@ -63,6 +66,7 @@ class _Job:
     has_exception: bool = False
     unpack_s: float = 0.0
     party: Party | None = None
+    notices: list[str] = field(default_factory=list)
 
 
 class Executor:
@@ -105,6 +109,7 @@ class Executor:
         session, renames = self._session, job.run.renames
         with session.interrupts.armed(asyncio.current_task()) as armed:
             try:
+                job.notices = session.sources.use(job.run.sources)
                 party = session.mirrors.join(job.run.sync) if job.run.HasField("sync") else None
                 values = unpacked(session, parcel, party)
                 values.update({name: session.registry.resolve(token) for name, token in renames.items()})
@@ -119,6 +124,8 @@ class Executor:
 
     def _say_started(self, job: _Job) -> None:
         self._session.outputs.event(started=pb.Started(pid=os.getpid(), unpack_s=job.unpack_s))
+        for text in job.notices:
+            self._session.outputs.event(display=pb.Display(mime=notice(text)))
 
     async def _execute(self, job: _Job) -> None:
         session, before = self._session, None

@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from remote_runtime.wire import limits
+from remote_runtime.wire import limits, sources
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.filedigest import Digests, FileChanged, open_regular
@@ -83,7 +83,7 @@ class Files:
 
     def _list(self, asked: pb.FileList) -> pb.FileReply:
         folder = self._inside(asked.path)
-        names = sorted(os.listdir(os.fsencode(folder)))
+        names = sorted(name for name in os.listdir(os.fsencode(folder)) if name != os.fsencode(sources.FOLDER))
         start = bisect_right(names, asked.after) if asked.after else 0
         page = names[start : start + PAGE_COUNT]
         infos = [self._info(os.path.join(os.fsencode(folder), name), name) for name in page]

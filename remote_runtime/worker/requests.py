@@ -41,6 +41,7 @@ class Requests:
             "free": self._free,
             "environment": self._environment,
             "drop": self._drop,
+            "sources": self._sources,
         }
 
     def answer(self, message: pb.ToWorker, parcel: Parcel) -> None:
@@ -90,6 +91,7 @@ class Requests:
             raise Failed("pack", f"`{name}` cannot travel: {writeback.reason(error)}") from error
 
     def _put(self, asked: pb.Put, parcel: Parcel) -> Answer:
+        self._session.sources.use(asked.sources)
         party = self._session.mirrors.join(asked.sync) if asked.HasField("sync") else None
         self._session.names.namespace.update(unpacked(self._session, parcel, party))
         if party is not None:
@@ -123,10 +125,17 @@ class Requests:
         info = pb.EnvironmentInfo(versions=versions.here(), executable=sys.executable, directory=os.getcwd())
         info.packages.update({name: version for name, version in packages.items() if name})
         info.devices.extend(self.devices)
+        info.sources.extend(self._session.sources.modules)
         return pb.FromWorker(environment=info), None
 
     def _drop(self, asked: pb.Drop, _: Parcel) -> Answer:
         self._session.registry.drop(asked.tokens)
+        return pb.FromWorker(done=pb.Done()), None
+
+    def _sources(self, asked: pb.Sources, _: Parcel) -> Answer:
+        if asked.ask:
+            return pb.FromWorker(sources=self._session.sources.lacking(asked)), None
+        self._session.sources.keep(asked)
         return pb.FromWorker(done=pb.Done()), None
 
 

@@ -18,6 +18,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import date
+from html import escape
 from numbers import Integral, Real
 from typing import Any, NoReturn
 
@@ -61,6 +62,12 @@ def mime(data: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> pb.Mime
         notice = f"<{', '.join(data)}: {size:.1f} MiB, not shown because it is over {most:.0f} MiB>"
         return pb.Mime(data_json=json.dumps({"text/plain": notice}), metadata_json="{}")
     return pb.Mime(data_json=text, metadata_json=json.dumps(metadata or {}, default=_plain))
+
+
+def notice(text: str) -> pb.Mime:
+    """Return a line of ours among a cell's outputs."""
+    html = f'<div style="opacity:.75;font-size:90%">{escape(text)}</div>'
+    return mime({"text/plain": text, "text/html": html}, {"warmcell": {"notice": text}})
 
 
 def _plain(value: Any) -> Any:

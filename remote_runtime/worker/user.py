@@ -28,6 +28,7 @@ from remote_runtime.worker.outputs import Outputs, Tail
 from remote_runtime.worker.requests import Requests
 from remote_runtime.worker.returns import Registry
 from remote_runtime.worker.shell import Shell
+from remote_runtime.worker.sources import Sources
 from remote_runtime.worker.streams import Streams
 
 RECEIVE_BYTES = 1 << 20
@@ -81,7 +82,10 @@ class UserProcess:
         self._streams.install()
         shell = Shell.build(self._outputs)
         names = Names(shell.user_ns, shell.user_ns_hidden)
-        session = Session(shell, self._outputs, self._interrupts, names, Registry(), Mirrors(names))
+        self._sources = Sources(shell.user_ns)
+        session = Session(
+            shell, self._outputs, self._interrupts, names, Registry(), Mirrors(names), self._sources
+        )
         shell.on_code = self._on_code  # type: ignore[method-assign]
         self._executor, self._requests = Executor(session), Requests(session)
         os.register_at_fork(before=self._outputs.flush, after_in_child=self._become_child)
@@ -145,6 +149,7 @@ class UserProcess:
         if directory:
             os.makedirs(directory, exist_ok=True)
             os.chdir(directory)
+            self._sources.settle(directory)
         self._requests.devices = [
             pb.Device(id=row.get("id", ""), model=row.get("model", ""), simulated=bool(row.get("simulated")))
             for row in settings.get("devices") or ()
