@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
@@ -41,13 +42,16 @@ class Run:
         self.upload: Upload | None = None
         self.owner: Client | None = None
         self.followers: set[Client] = set()
+        self.settled: WeakKeyDictionary[Client, int] = WeakKeyDictionary()
         self.timers: list[asyncio.TimerHandle] = []
         self.message = message
         self.status = ""
         self.started_at, self.ended_at = at, 0.0
 
     def wake_followers(self) -> None:
-        """Let every follower look for what is new."""
+        """Let every follower look for what is new, also those that have seen the end when something comes late."""
+        for client, seq in list(self.settled.items()):
+            client.follow(self, seq)
         for follower in self.followers:
             follower.wake()
 
