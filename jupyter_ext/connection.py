@@ -13,12 +13,15 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from jupyter_ext.comms import Comms
 from jupyter_ext.far import Far, lost_handle
+from jupyter_ext.late import Late
 from jupyter_ext.settings import GpuSettings
 from kernel_proxy import statedir
 from kernel_proxy.errors import NotFound
@@ -62,6 +65,8 @@ class Connection:
         last_problem: Of the run that failed last, for `%gpu tb`.
         warned: Warnings that were shown, each once.
         pending: Notices from other threads, shown with the next cell.
+        comms: The kernel's ends of comms that were opened on a worker.
+        late: What runs show after their end.
     """
 
     def __init__(self, shell: InteractiveShell, traits: GpuSettings) -> None:
@@ -72,6 +77,8 @@ class Connection:
         self.last_problem: pb.Problem | None = None
         self.warned: set[str] = set()
         self.pending: deque[str] = deque()
+        self.comms = Comms(self.pending.append)
+        self.late = Late(shell, self.comms)
         self._settings: tuple[tuple[Any, ...], Settings] | None = None
         self._runtime: Runtime | None = None
         self._sessions: dict[tuple[str, str], Far] = {}
@@ -219,12 +226,15 @@ class Connection:
         for key, far in list(self._sessions.items()):
             if far.session.session_id == session_id:
                 self._sessions.pop(key).close()
+        self.comms.prune()
 
     def close(self) -> None:
-        """Detach from the runtime; everything lives on there."""
+        """Detach from the runtime; everything lives on there, and widgets show that they are disconnected."""
         for far in self._sessions.values():
             far.close()
         self._sessions.clear()
+        self.late.close()
+        self.comms.close()
         runtime, self._runtime = self._runtime, None
         if runtime is not None:
             runtime.close()
@@ -242,6 +252,7 @@ class Connection:
         )
         session.on_notice = lambda notice: self.pending.append(notice.text)
         self._sessions[name, target] = found = Far(session)
+        session.on_late = partial(self.late.take, found)
         return found
 
 
