@@ -4,7 +4,7 @@
                                                              -> the rest: the run's Sheet -> its display, now and then
 
 The display is made when the first late output arrives; at the end of the cell already, where threads or tasks of the
-run go on, because a notebook that is run headless takes new outputs for the running cell only. Afterwards it is updated.
+run go on, because a notebook that is run headless takes new outputs for the running cell only. Then it is updated.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Late:
 
     def _hear(self, far: Far, event: pb.Event) -> None:
         place = self._places.get(event.run_id)
-        if place is None:
+        if place is None or event.seq <= place.seq:  # shown already: somebody else replays the run
             return
         if not place.is_settled:
             place.waiting.append((far, event))

@@ -26,6 +26,12 @@ _SILENT = frozenset({"TMonitor"})
 """Classes of threads that go on for good and print nothing: tqdm's watch over its bars."""
 
 
+def run_here() -> str:
+    """Return the run that the calling code belongs to; empty where nobody knows."""
+    # A thread's own context is empty again when its exception is shown.
+    return RUN.get() or getattr(threading.current_thread(), _OWNER, "")
+
+
 def follow_threads() -> None:
     """Let every thread that is started from now on belong to the run that starts it."""
     start = threading.Thread.start

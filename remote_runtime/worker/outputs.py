@@ -29,7 +29,7 @@ from remote_runtime.wire import frames, limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.worker.interrupts import Interrupts
-from remote_runtime.worker.origin import CAPTURE, RUN, start_apart
+from remote_runtime.worker.origin import CAPTURE, RUN, run_here, start_apart
 
 LINE_S = 0.002
 """A finished line waits so long after the last flush: many travel as one frame, a single one at once."""
@@ -103,7 +103,7 @@ class Outputs:
     @property
     def origin(self) -> str:
         """The run that the calling code belongs to; the latest one, where nobody knows."""
-        return RUN.get() or self.run_id
+        return run_here() or self.run_id
 
     def begin(self, run_id: str) -> None:
         """Count what this task shows from now on to a run; what is still waiting belongs to the one before."""
@@ -125,7 +125,7 @@ class Outputs:
         elif capture is not None and capture.is_open:
             capture.print(is_stderr, text)
         else:
-            self._alone(self._store, RUN.get() or self.run_id, is_stderr, text.encode("utf-8", "replace"))
+            self._alone(self._store, RUN.get() or self.origin, is_stderr, text.encode("utf-8", "replace"))
 
     def flush(self) -> None:
         """Send what waits in the tail."""

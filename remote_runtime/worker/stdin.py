@@ -21,7 +21,7 @@ from typing import Any
 from IPython.core.error import StdinNotImplementedError
 
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.worker.origin import RUN
+from remote_runtime.worker.origin import run_here
 from remote_runtime.worker.outputs import Outputs
 from remote_runtime.worker.shell import flush_user_streams
 
@@ -111,7 +111,7 @@ class Stdin:
         flush_user_streams()
         if self._outputs.forked:
             raise EOFError("EOF when reading a line")
-        run_id = RUN.get() or self._open_run
+        run_id = run_here() or self._open_run
         if run_id != self._open_run or not run_id or self._in_background:
             raise StdinNotImplementedError(BACKGROUND if run_id and run_id == self._open_run else OVER)
         ask_id, question = next(self._ids), _Question(run_id)
