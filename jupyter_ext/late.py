@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextvars
 import json
+import logging
 import threading
 import time
 import uuid
@@ -27,6 +28,8 @@ from jupyter_ext.far import Far
 from jupyter_ext.sheet import Sheet
 from jupyter_ext.status import EMPTY
 from remote_runtime.wire import messages_pb2 as pb
+
+log = logging.getLogger(__name__)
 
 UPDATE_S = 0.3
 """A display is updated so often at most."""
@@ -59,6 +62,7 @@ class _Place:
     shown_s: float = 0.0
     seq: int = 0
     is_dirty: bool = False
+    apart: list[pb.Display] = field(default_factory=list)
     far: Far | None = None
 
 
@@ -114,17 +118,22 @@ class Late:
             thread.join(2 * UPDATE_S)
 
     def _serve(self) -> None:
-        while True:
+        item: tuple[Far, pb.Event] | str = ""
+        while item != _STOP:
             item = self._next()
-            if isinstance(item, tuple):
-                self._hear(*item)
-            elif item == _LOOK:
-                self._hear_waiting()
-            for place in self._dirty():
-                if item == _STOP or time.monotonic() >= place.shown_s + UPDATE_S:
-                    self._show(place)
-            if item == _STOP:
-                return
+            try:
+                self._serve_one(item)
+            except Exception:  # noqa: BLE001  one output that cannot be shown must not silence all that follow
+                log.exception("a late output cannot be shown")
+
+    def _serve_one(self, item: tuple[Far, pb.Event] | str) -> None:
+        if isinstance(item, tuple):
+            self._hear(*item)
+        elif item == _LOOK:
+            self._hear_waiting()
+        for place in self._dirty():
+            if item == _STOP or time.monotonic() >= place.shown_s + UPDATE_S:
+                self._show(place)
 
     def _dirty(self) -> list[_Place]:
         return [place for place in list(self._places.values()) if place.is_dirty]
@@ -154,10 +163,15 @@ class Late:
             if place.has_comms:
                 self._comms.take(far, event)
         elif not place.sheet.feed(event) and event.HasField("display"):
-            self._publish_apart(place, event.display)
+            place.apart.append(event.display)
 
     def _show(self, place: _Place) -> None:
-        place.shown_s, place.is_dirty = time.monotonic(), False
+        place.shown_s = time.monotonic()
+        if display.is_captured(self._shell):  # `%%capture` would take it for an output of the cell that runs
+            return
+        place.is_dirty = False
+        while place.apart:
+            self._publish_apart(place, place.apart.pop(0))
         if place.display_id or not place.sheet.is_empty:
             self._publish(place, dict(EMPTY) if place.sheet.is_empty else place.sheet.bundle())
         if place.far is not None and place.far.session.lost is None:

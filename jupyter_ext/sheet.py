@@ -15,7 +15,7 @@ from remote_runtime.wire import messages_pb2 as pb
 
 TEXT_CHARACTERS = 64 * 1024
 PIECES_COUNT = 200
-RICH_CHARACTERS = 8 * 1024 * 1024
+RICH_CHARACTERS = 4 * 1024 * 1024
 """What one display holds at most; the oldest goes first, and the display says so."""
 
 AS_HTML = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "image/gif", "text/plain")
@@ -132,7 +132,7 @@ class Sheet:
 
 def holds(data: dict[str, Any]) -> bool:
     """Tell whether a sheet can show a display as richly as it is: nothing in it needs a renderer of its own."""
-    return all(kind in AS_HTML or kind.startswith("text/") or kind == "application/pdf" for kind in data)
+    return all(kind in AS_HTML for kind in data)
 
 
 def _overwritten(text: str) -> str:

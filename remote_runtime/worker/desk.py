@@ -184,6 +184,8 @@ class Desk:
 
     def _input(self, client: Client, message: pb.ToWorker) -> None:
         run = self._runs.get(message.input.run_id)
+        if run.log.ended:
+            raise Failed("not-found", f"run {run.run_id} has ended and waits for no input", _AGAIN)
         if run.owner is not None and run.owner.name != client.name:
             text = f"run {run.run_id} asks the notebook that started it"
             raise Failed("not-found", text, "answer there, or interrupt the run")

@@ -110,11 +110,15 @@ def test_an_output_widget_takes_what_its_with_shows_and_nothing_else(kernel: Liv
 
 
 def test_buffers_travel_both_ways(kernel: LiveKernel) -> None:
-    request = kernel.start("%%gpu\nimport ipywidgets\nimage = ipywidgets.Image(value=bytes(range(256)) * 4)\nimage")
-    while (message := kernel.client.get_iopub_msg(timeout=30))["content"].get("data", {}).get("state", {}).get("_model_name") != "ImageModel":
-        pass
+    kernel.run("%%gpu\nimport ipywidgets")
+    request = kernel.start("%%gpu\nimage = ipywidgets.Image(value=bytes(range(256)) * 4)")
+    message = kernel.wait_for(lambda m: m["content"].get("data", {}).get("state", {}).get("_model_name") == "ImageModel")
     assert [bytes(b) for b in message["buffers"]] == [bytes(range(256)) * 4]
-    kernel.finish(request)
+    kernel.wait_for(lambda m: m["parent_header"].get("msg_id") == request and m["content"].get("execution_state") == "idle")
+    kernel.client.get_shell_msg(timeout=30)
+    content = {"comm_id": message["content"]["comm_id"], "data": {"method": "update", "state": {}, "buffer_paths": [["value"]]}}
+    kernel.client.session.send(kernel.client.shell_channel.socket, "comm_msg", content, buffers=[b"new"])
+    assert value(kernel, "get_ipython().run_line_magic('gpu', '(bytes(image.value))')") == b"new"
 
 
 def test_a_message_too_large_to_travel_fails_at_its_line(kernel: LiveKernel) -> None:
@@ -170,3 +174,17 @@ def test_a_background_runs_widgets_open_when_it_is_attached(own_kernel: LiveKern
     comm_id = opened(own_kernel.run("job.attach()"), "IntSliderModel")
     move(own_kernel, comm_id, value=8)
     assert users(own_kernel.run("%%gpu\nslider.value"))[0]["data"]["text/plain"] == "8"
+
+
+def test_interact_draws_its_figures_into_its_own_output(kernel: LiveKernel) -> None:
+    shown = kernel.run(code("""
+        %%gpu
+        import matplotlib.pyplot as plt
+        from ipywidgets import interact
+        @interact(n=(1, 5))
+        def draw(n=2):
+            plt.plot(range(n)); plt.show()
+        """))
+    rows = states(shown, opened(shown, "OutputModel"))[-1]["outputs"]
+    assert ["image/png" in row["data"] for row in rows] == [True]
+    assert not [o for o in users(shown) if "image/png" in o.get("data", {})]

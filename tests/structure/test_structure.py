@@ -36,6 +36,7 @@ DOORS = {
         "remote_runtime.worker.service",
     },
     "click": {"warmcell.cli"},
+    "comm": {"jupyter_ext.comms", "remote_runtime.worker.comms"},
     "starlette": {"remote_runtime.gateway.http_face"},
     "uvicorn": {"remote_runtime.gateway.http_face"},
     "pynvml": {"remote_runtime.engines.nvml", "remote_runtime.worker.readings"},
