@@ -186,13 +186,15 @@ class Client:
 
     async def _send_entries(self, cursor: _Cursor, entries: list[Entry]) -> None:
         last = entries[-1]
+        self._advance(cursor, last.seq)  # before sending: who has the End may ask for the run again at once
         await self._write(frames.grouped([entry.frames[0] for entry in entries]))
         for frame in last.frames[1:]:  # only an End has data frames, and it is the last of its group
             await self._write(frame)
         self.moved_at = self._clock()
-        cursor.seq = last.seq
-        run = cursor.run
-        if run.log.ended and last.seq >= run.log.last_seq and self._cursors.get(run.run_id) is cursor:
+
+    def _advance(self, cursor: _Cursor, seq: int) -> None:
+        cursor.seq, run = seq, cursor.run
+        if run.log.ended and seq >= run.log.last_seq and self._cursors.get(run.run_id) is cursor:
             self.unfollow(run)
             if not self._leaving:
-                run.settled[self] = last.seq
+                run.settled[self] = seq
