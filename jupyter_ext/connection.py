@@ -14,12 +14,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from jupyter_ext.comms import Comms
 from jupyter_ext.far import Far, lost_handle
+from jupyter_ext.late import Late
 from jupyter_ext.settings import GpuSettings
 from kernel_proxy import statedir
 from kernel_proxy.errors import NotFound
@@ -68,6 +71,8 @@ class Connection:
         warned: Warnings that were shown, each once.
         pending: Notices from other threads, shown with the next cell.
         sources: The local modules of this process.
+        comms: The kernel's ends of comms that were opened on a worker.
+        late: What runs show after their end.
     """
 
     def __init__(self, shell: InteractiveShell, traits: GpuSettings) -> None:
@@ -79,6 +84,8 @@ class Connection:
         self.warned: set[str] = set()
         self.pending: deque[str] = deque()
         self.sources = Sources()
+        self.comms = Comms(self.pending.append)
+        self.late = Late(shell, self.comms)
         self._settings: tuple[tuple[Any, ...], Settings] | None = None
         self._runtime: Runtime | None = None
         self._sessions: dict[tuple[str, str], Far] = {}
@@ -239,6 +246,7 @@ class Connection:
         for key, far in list(self._sessions.items()):
             if far.session.session_id == session_id:
                 self._sessions.pop(key).close()
+        self.comms.prune()
 
     def sweep(self) -> None:
         """Let go of values that the notebook's names no longer stand for."""
@@ -246,10 +254,12 @@ class Connection:
             far.sweep()
 
     def close(self) -> None:
-        """Detach from the runtime; everything lives on there."""
+        """Detach from the runtime; everything lives on there, and widgets show that they are disconnected."""
         for far in self._sessions.values():
             far.close()
         self._sessions.clear()
+        self.late.close()
+        self.comms.close()
         runtime, self._runtime = self._runtime, None
         if runtime is not None:
             runtime.close()
@@ -267,6 +277,7 @@ class Connection:
         )
         session.on_notice = lambda notice: self.pending.append(notice.text)
         self._sessions[name, target] = found = Far(session, notebook_of(self.shell))
+        session.on_late = partial(self.late.take, found)
         return found
 
 

@@ -2,6 +2,7 @@
 
     Stream  -> sys.stdout, sys.stderr         Display, Clear -> shell.display_pub
     Result  -> sys.displayhook                Cut -> a notice; Reading -> the status line
+    Comm    -> the kernel's comms             Ask -> the kernel's prompt
 
 So `%%capture`, Output widgets and a front end see a remote cell as they see a local one. What is ours (notices,
 status, receipt) is display data and never stream text: stdout and stderr hold the user's bytes alone.
@@ -71,10 +72,19 @@ class Screen:
         shell: Whose outputs they are.
         beside: Told of what is shown.
         wants_result: Whether the last expression's value is shown; the expression form returns it instead.
+        on_comm: Takes the events of comms.
+        on_ask: Takes questions.
     """
 
-    def __init__(self, shell: InteractiveShell, beside: Beside, wants_result: bool = True) -> None:
-        self._shell = shell
+    def __init__(
+        self,
+        shell: InteractiveShell,
+        beside: Beside,
+        wants_result: bool = True,
+        on_comm: Callable[[pb.Event], None] | None = None,
+        on_ask: Callable[[pb.Ask], None] | None = None,
+    ) -> None:
+        self._shell, self._on_comm = shell, on_comm
         self._beside = beside
         self._wants_result = wants_result
         self.result: Rendered | None = None
@@ -85,12 +95,15 @@ class Screen:
             "result": self._result,
             "cut": self._cut,
             "reading": beside.on_reading,
+            **({"ask": on_ask} if on_ask is not None else {}),
         }
 
     def show(self, event: pb.Event) -> None:
         """Show one event; kinds that have nothing to show pass by."""
         kind = event.WhichOneof("body") or ""
-        if kind in self._shows:
+        if kind == "comm" and self._on_comm is not None:
+            self._on_comm(event)
+        elif kind in self._shows:
             self._shows[kind](getattr(event, kind))
 
     def _stream(self, stream: pb.Stream) -> None:
@@ -164,7 +177,7 @@ def _unflushed(publisher: Any) -> Iterator[None]:
         yield
     finally:
         if spared:
-            del publisher._flush_streams
+            publisher.__dict__.pop("_flush_streams", None)  # another thread of ours may have been quicker
 
 
 def _flush_nothing() -> None:

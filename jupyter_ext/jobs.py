@@ -99,6 +99,7 @@ class Job:
             trip.connection.namespace[name] = job
         trip.status.close()
         job._show(is_first=True)
+        trip.connection.late.expect(job.run_id, is_shown=False)
         context = contextvars.copy_context()
         threading.Thread(
             target=context.run, args=(job._read,), name=f"warmcell-{job.run_id}", daemon=True

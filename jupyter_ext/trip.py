@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from jupyter_ext import binding, display, receipt, tracebacks
+from jupyter_ext.asking import Asker
 from jupyter_ext.binding import NOTHING, Results, Wishes
 from jupyter_ext.connection import Connection
 from jupyter_ext.display import Screen
@@ -103,7 +105,10 @@ def show(trip: Trip, stream: RunStream) -> display.Rendered | None:
     Raises:
         WarmcellError: The run was refused.
     """
-    screen = Screen(trip.connection.shell, trip.status, trip.in_cell)
+    connection, far = trip.connection, trip.far
+    connection.late.expect(stream.run_id)
+    asker = Asker(far.session, stream, connection.shell, is_ours=trip.memory is not None)
+    screen = Screen(connection.shell, trip.status, trip.in_cell, partial(connection.comms.take, far), asker.ask)
     try:
         for event in stream:
             screen.show(event)
@@ -125,6 +130,9 @@ def arrive(trip: Trip, stream: RunStream, shown: display.Rendered | None = None)
     began_s, end = time.perf_counter(), end_of(stream)
     if trip.memory is not None:
         trip.far.note_end(end, trip.memory)
+    trip.connection.late.settle(stream.run_id, end)
+    if end.problem.code:
+        trip.connection.comms.prune()
     namespace = trip.connection.namespace
     results = binding.read(end, stream.bundle, namespace, trip.far, trip.wishes)
     binding.bind(results, namespace)

@@ -3,6 +3,7 @@
     FromWorker -> take    -> events to their runs, replies to their requests
     Welcome    -> resume  -> what to send on a new stream, so that nothing is lost and nothing happens twice
     Failure    -> give_up -> one end for every run, one error for every request
+    an event after a run's end -> on_late, each once and in order
 
 Everything on its way can be rebuilt from here, so a stream that breaks is simply thrown away.
 """
@@ -23,23 +24,28 @@ from remote_runtime.wire.frames import Whole
 
 Reply = Whole[pb.FromWorker]
 
+LATE_RUNS_COUNT = 200
+"""Ended runs of which late events are still asked for on a new stream; the latest ones."""
+
 
 class Exchange:
     """The open requests and live runs of one session.
 
     Args:
         on_notice: Called with each notice, by the reader thread.
+        on_late: Called with each event that comes after its run's end, by the reader thread.
 
     Attributes:
         lock: Held while something is registered and sent, so that a new stream takes over in between.
             Its holder can take it again: a signal handler may interrupt a run that is just being sent.
     """
 
-    def __init__(self, on_notice: Callable[[pb.Notice], None]) -> None:
+    def __init__(self, on_notice: Callable[[pb.Notice], None], on_late: Callable[[pb.Event], None]) -> None:
         self.lock = threading.RLock()
         self.alive: set[str] = set()
         self.lost: pb.Failure | None = None
-        self._on_notice = on_notice
+        self._on_notice, self._on_late = on_notice, on_late
+        self._late_seqs: dict[str, int] = {}
         self._ids = itertools.count(1)
         self._runs: dict[str, list[RunStream]] = {}
         self._refusable: dict[int, RunStream] = {}
@@ -96,7 +102,10 @@ class Exchange:
             parcel.rewind()
         for run in [run for runs in list(self._runs.values()) for run in runs]:
             parcels += self._resumed(run, known.get(run.run_id), memory_kept)
-        return parcels
+        if not memory_kept:
+            self._late_seqs.clear()
+        follows = [pb.Follow(run_id=run_id, after_seq=seq) for run_id, seq in self._late_seqs.items()]
+        return parcels + [Parcel(self.number(pb.ToWorker(follow=follow))) for follow in follows]
 
     def finish(self, run: RunStream, end: pb.End) -> None:
         """End a run from this side."""
@@ -125,15 +134,32 @@ class Exchange:
     def _event(self, whole: Reply) -> list[Parcel]:
         event = whole.message.event
         end = event.end if event.WhichOneof("body") == "end" else None
-        missing = []
-        for run in self.live(event.run_id):
+        missing, live = [], self.live(event.run_id)
+        if not live:
+            self._hear_late(event)
+        for run in live:
             if run.feed(event, whole.bundle):
                 missing.append(self._follow(run))
             if run.over:
                 self._unwatch(run)
+        if end is not None and live:
+            self._expect_late(event)
         if end is not None:
             self.alive = set(end.alive)
         return missing
+
+    def _expect_late(self, event: pb.Event) -> None:
+        self._late_seqs.pop(event.run_id, None)
+        self._late_seqs[event.run_id] = event.seq
+        if len(self._late_seqs) > LATE_RUNS_COUNT:
+            del self._late_seqs[next(iter(self._late_seqs))]
+
+    def _hear_late(self, event: pb.Event) -> None:
+        if event.seq <= self._late_seqs.get(event.run_id, 0) or event.WhichOneof("body") == "end":
+            return
+        if event.run_id in self._late_seqs:
+            self._late_seqs[event.run_id] = event.seq
+        self._on_late(event)
 
     def _reply(self, whole: Reply) -> None:
         message = whole.message

@@ -48,6 +48,7 @@ class Session:
         devices: What it holds.
         fresh: Whether its namespace was empty when it was opened.
         on_notice: Called with each `pb.Notice` about the session, by the reader thread.
+        on_late: Called with each event that comes after the end of a run, by the reader thread.
     """
 
     def __init__(self, name: str, target: str, granted: pb.Granted, line: Line, namespace: dict[str, Any]) -> None:
@@ -56,7 +57,8 @@ class Session:
         self.devices: list[pb.Device] = list(granted.devices)
         self.on_notice: Callable[[pb.Notice], None] = lambda notice: None
         self._pid = os.getpid()
-        self._exchange = Exchange(lambda notice: self.on_notice(notice))
+        self.on_late: Callable[[pb.Event], None] = lambda event: None
+        self._exchange = Exchange(lambda notice: self.on_notice(notice), lambda event: self.on_late(event))
         hello = pb.Hello(
             versions=versions.here(),
             token=granted.token,
@@ -207,6 +209,7 @@ class Session:
             future = self._exchange.expect(parcel)
             self._attachment.send(parcel)
         return future
+
     def ask_sources(self, asked: pb.Sources) -> pb.Sources:
         """Ask which contents of a tree of local modules the session lacks.
 
@@ -226,6 +229,27 @@ class Session:
             parcel = Parcel(self._exchange.number(pb.ToWorker(sources=sources)))
             self._exchange.expect(parcel)  # on a new stream it is sent again, before the runs
             self._attachment.send(parcel)
+
+    def comm(self, message: pb.Comm) -> None:
+        """Send a widget's message to the user process; it is heard between cells, or when a cell waits.
+
+        Raises:
+            WarmcellError: The session is lost.
+        """
+        self._own()
+        self._attachment.send(Parcel(pb.ToWorker(comm=message)))
+
+    def answer(self, answer: pb.Input) -> None:
+        """Answer a run that asks for input; sent again if the stream breaks.
+
+        Raises:
+            NotFound: The run has ended, or asks somebody else.
+        """
+        self._ask(pb.ToWorker(input=answer))
+
+    def acknowledge(self, run_id: str, seq: int) -> None:
+        """Say that what came late of a run has been shown up to a number."""
+        self._acknowledge(pb.ToWorker(ack=pb.Ack(run_id=run_id, seq=seq)))
 
     def drop(self, tokens: Iterable[str]) -> None:
         """Let go of handles. Never fails: a lost session holds nothing any more, a forked child never did."""

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,15 +60,38 @@ class LiveKernel:
     def __init__(self, manager: Any, client: Any) -> None:
         self.manager = manager
         self.client = client
+        self.others: list[dict[str, Any]] = []
+        """Messages on IOPub that answered another request than the one waited for, oldest first."""
 
-    def run(self, code: str, timeout_s: float = 60) -> Shown:
+    def run(self, code: str, timeout_s: float = 60, *, allow_stdin: bool = True) -> Shown:
         """Run one cell to its end."""
-        request = self.start(code)
+        request = self.start(code, allow_stdin=allow_stdin)
         return self.finish(request, timeout_s)
 
-    def start(self, code: str) -> str:
+    def start(self, code: str, *, allow_stdin: bool = True) -> str:
         """Send one cell and return at once; unlike a front end's, it runs though the one before has just failed."""
-        return self.client.execute(code, stop_on_error=False)
+        return self.client.execute(code, allow_stdin=allow_stdin, stop_on_error=False)
+
+    def asked(self, timeout_s: float = 60) -> dict[str, Any]:
+        """Wait for a prompt."""
+        return self.client.get_stdin_msg(timeout=timeout_s)["content"]
+
+    def answer(self, text: str) -> None:
+        """Answer a prompt."""
+        self.client.input(text)
+
+    def send_comm(self, comm_id: str, data: dict[str, Any], kind: str = "comm_msg") -> str:
+        """Send what a front end sends to a widget."""
+        message = self.client.session.msg(kind, {"comm_id": comm_id, "data": data})
+        self.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
+
+    def wait_for(self, found: Callable[[dict[str, Any]], bool], timeout_s: float = 30) -> dict[str, Any]:
+        """Wait for a message on IOPub that comes outside a cell, or came while another was waited for."""
+        while not (match := [message for message in self.others if found(message)]):
+            self.others.append(self.client.get_iopub_msg(timeout=timeout_s))
+        self.others.remove(match[0])
+        return match[0]
 
     def finish(self, request: str, timeout_s: float = 60) -> Shown:
         """Wait for the end of a cell that was sent."""
@@ -76,6 +99,7 @@ class LiveKernel:
         while True:
             message = self.client.get_iopub_msg(timeout=timeout_s)
             if message["parent_header"].get("msg_id") != request:
+                self.others.append(message)
                 continue
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 break

@@ -38,6 +38,7 @@ _SHELL = Kind(
 _LOOP = Kind("an event loop, task or future", "await it here, or create it inside the cell")
 _DATABASE = Kind("a database connection", "connect inside the cell, or send the rows instead")
 _STREAM = Kind("a notebook's output stream", "print inside the cell instead")
+_WIDGET = Kind("a widget", "make it inside the cell that uses it, or send its `.value`", refused=True)
 _AGAIN = "call it again inside the cell, or send its items as a list"
 
 KINDS: Mapping[str, Kind] = {
@@ -81,6 +82,8 @@ KINDS: Mapping[str, Kind] = {
     "_contextvars.Context": Kind("a context", "send the values you need from it"),
     "_tkinter.tkapp": Kind("a window", "create it in the notebook only"),
     "IPython.core.interactiveshell.InteractiveShell": _SHELL,
+    "ipywidgets.widgets.widget.Widget": _WIDGET,
+    "comm.base_comm.BaseComm": Kind("a comm", _INSIDE),
     "ipykernel.iostream.OutStream": _STREAM,
 }
 """`module.Class`, found anywhere among a class's bases -> its kind."""

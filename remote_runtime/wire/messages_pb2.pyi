@@ -571,14 +571,16 @@ class Drop(_message.Message):
     def __init__(self, tokens: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Input(_message.Message):
-    __slots__ = ("run_id", "text", "eof")
+    __slots__ = ("run_id", "text", "eof", "ask_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     EOF_FIELD_NUMBER: _ClassVar[int]
+    ASK_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     text: str
     eof: bool
-    def __init__(self, run_id: _Optional[str] = ..., text: _Optional[str] = ..., eof: bool = ...) -> None: ...
+    ask_id: int
+    def __init__(self, run_id: _Optional[str] = ..., text: _Optional[str] = ..., eof: bool = ..., ask_id: _Optional[int] = ...) -> None: ...
 
 class FromWorker(_message.Message):
     __slots__ = ("request_id", "welcome", "event", "failure", "values", "vars", "runs", "environment", "removed", "notice", "done", "segment", "freed", "files", "sources")
@@ -1027,12 +1029,14 @@ class Reading(_message.Message):
     def __init__(self, device_id: _Optional[str] = ..., utilization_pct: _Optional[float] = ..., memory_used_bytes: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ...) -> None: ...
 
 class Ask(_message.Message):
-    __slots__ = ("prompt", "password")
+    __slots__ = ("prompt", "password", "ask_id")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    ASK_ID_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     password: bool
-    def __init__(self, prompt: _Optional[str] = ..., password: bool = ...) -> None: ...
+    ask_id: int
+    def __init__(self, prompt: _Optional[str] = ..., password: bool = ..., ask_id: _Optional[int] = ...) -> None: ...
 
 class Cut(_message.Message):
     __slots__ = ("stderr", "dropped_bytes", "dropped_lines", "shown_bytes")

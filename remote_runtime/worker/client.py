@@ -97,13 +97,16 @@ class Client:
         self._wake.set()
 
     def follow(self, run: Run, after_seq: int) -> None:
-        """Send a run's events, from the one after a number to its End."""
-        for entry in run.log.late_after(after_seq):
-            self.pass_on(entry.frames[0])
-        if not (run.log.ended and after_seq >= run.log.last_seq):
-            self._cursors[run.run_id] = _Cursor(run, after_seq)
-            run.followers.add(self)
-            self._wake.set()
+        """Send a run's events, from the one after a number to its End, and what comes late as it comes."""
+        run.settled.pop(self, None)
+        if self._leaving:
+            return
+        if run.log.ended and after_seq >= run.log.last_seq:
+            run.settled[self] = after_seq
+            return
+        self._cursors[run.run_id] = _Cursor(run, after_seq)
+        run.followers.add(self)
+        self._wake.set()
 
     def unfollow(self, run: Run) -> None:
         """Send nothing more of a run."""
@@ -175,17 +178,23 @@ class Client:
         while entry is not None and self._groups and size_bytes < GROUP_BYTES:
             size_bytes += entry.size_bytes
             entry = log.after(entry.seq)
+            if due[-1].frames[1:]:
+                break
             if entry is not None:
                 due.append(entry)
         return due
 
     async def _send_entries(self, cursor: _Cursor, entries: list[Entry]) -> None:
         last = entries[-1]
+        self._advance(cursor, last.seq)  # before sending: who has the End may ask for the run again at once
         await self._write(frames.grouped([entry.frames[0] for entry in entries]))
-        for frame in last.frames[1:]:  # an End is the last of its run, so only the last entry has data frames
+        for frame in last.frames[1:]:  # only an End has data frames, and it is the last of its group
             await self._write(frame)
         self.moved_at = self._clock()
-        cursor.seq = last.seq
-        run = cursor.run
-        if run.log.ended and last.seq >= run.log.last_seq and self._cursors.get(run.run_id) is cursor:
+
+    def _advance(self, cursor: _Cursor, seq: int) -> None:
+        cursor.seq, run = seq, cursor.run
+        if run.log.ended and seq >= run.log.last_seq and self._cursors.get(run.run_id) is cursor:
             self.unfollow(run)
+            if not self._leaving:
+                run.settled[self] = seq

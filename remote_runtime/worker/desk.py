@@ -1,6 +1,7 @@
 """What attached clients ask, and where it goes: to the runner, to the run logs, to the clerk, or answered at once.
 
     frame --> request --table--> Runner.submit | interrupt, Runs, a reply
+    comm message, input --------> the user process, past the queue: a cell may be waiting for it
     piece of an upload --checked--> the user process, once its turn has come
 
 Whatever is wrong with a frame becomes a failure for the client that sent it; the session lives on.
@@ -41,6 +42,7 @@ class Desk:
         self._runner, self._runs, self._run_infos = runner, runs, run_infos
         self.clients: set[Client] = set()
         self.clerk = Clerk()
+        self.used_at = 0.0
 
     def broadcast(self, message: pb.FromWorker) -> None:
         """Send a message to every client."""
@@ -178,7 +180,8 @@ class Desk:
             run.log.ack(message.ack.seq)
 
     def _follow(self, client: Client, message: pb.ToWorker) -> None:
-        client.follow(self._runs.get(message.follow.run_id), message.follow.after_seq)
+        asked = message.follow
+        client.follow(self._runs.followed(asked.run_id, asked.after_seq), asked.after_seq)
 
     def _list_runs(self, client: Client, message: pb.ToWorker) -> None:
         table = pb.RunTable(runs=self._run_infos())
@@ -191,7 +194,25 @@ class Desk:
         raise Failed("protocol", "a second hello on one stream", _AGAIN)
 
     def _input(self, client: Client, message: pb.ToWorker) -> None:
-        raise Failed("not-found", "no cell asks for input", "input() is not there yet: pass the value in a variable")
+        run = self._runs.get(message.input.run_id)
+        if run.log.ended:
+            raise Failed("not-found", f"run {run.run_id} has ended and waits for no input", _AGAIN)
+        if run.owner is not None and run.owner.name != client.name:
+            text = f"run {run.run_id} asks the notebook that started it"
+            raise Failed("not-found", text, "answer there, or interrupt the run")
+        self._tell(message)
+        client.reply(pb.FromWorker(request_id=message.request_id, done=pb.Done()))
+
+    def _comm(self, client: Client, message: pb.ToWorker) -> None:
+        self.used_at = time.monotonic()
+        self._tell(message)
+
+    def _tell(self, message: pb.ToWorker) -> None:
+        """Send a message to the user process at once, past all that is queued."""
+        child = self._runner.users.child
+        if child is None:
+            raise Failed("worker-died", "the user process is being replaced", "run the cell again")
+        child.write(frames.control(message))
 
 
 _REQUESTS: Mapping[str, Callable[[Desk, Client, pb.ToWorker], None]] = {
@@ -211,4 +232,5 @@ _REQUESTS: Mapping[str, Callable[[Desk, Client, pb.ToWorker], None]] = {
     "sources": Desk._ask,
     "input": Desk._input,
     "files": Desk._files,
+    "comm": Desk._comm,
 }

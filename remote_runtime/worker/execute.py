@@ -22,6 +22,7 @@ from remote_runtime.worker import describe, returns, tracebacks, writeback
 from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.mirrors import Changes, Mirrors, Party
 from remote_runtime.worker.namespace import Before, Names, Stash
+from remote_runtime.worker.origin import Leftovers
 from remote_runtime.worker.outputs import Outputs
 from remote_runtime.worker.shell import Shell, notice
 from remote_runtime.worker.sources import Sources
@@ -79,6 +80,7 @@ class Executor:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._open: _Job | None = None
+        self._leftovers = Leftovers()
 
     async def run(self, run: pb.Run, parcel: Parcel) -> None:
         """Execute a run and send its end.
@@ -227,6 +229,7 @@ class Executor:
             end.problem.CopyFrom(tracebacks.problem(job.error, session.shell))
             end.problem.has_exception = job.has_exception
         end.alive.extend(session.names.alive())
+        end.late.extend(self._leftovers.of(job.run.run_id))
         bundle, job.bundle, job.error, self._open = job.bundle, None, None, None
         session.outputs.settle()
         session.outputs.event(end=end, bundle=bundle)

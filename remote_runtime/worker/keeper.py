@@ -238,8 +238,7 @@ class Keeper:
         self._runs.expire(time.time())
         self._runs.shrink()
         self._read_devices(now)
-        if self.runner.busy:
-            self._idle_since = now
+        self._idle_since = now if self.runner.busy else max(self._idle_since, self.desk.used_at)
         for client in list(self.desk.clients):
             if client.backlogged and now - client.moved_at > self._order.tuning.stall_s:
                 log.warning("client %s took nothing for %.0f s and is dropped", client.name, now - client.moved_at)

@@ -2,6 +2,9 @@
 
     print -> TextStream -> Outputs.put -> tail (shared memory) --flush--> Stream event -> socket
     display, result, end -> Outputs.event: flush, then their own frame -> socket
+    within an Output widget's `with`: text -> the widget's capture, and nothing of the above
+
+Everything belongs to the run that the printing code belongs to (origin.py), which need not be the one that runs now.
 
 The tail is memory that the keeper also holds: what was written there outlives this process, whatever kills
 it. A stream frame carries the offset of its text, so the keeper knows which part of a dead process's tail it
@@ -26,6 +29,7 @@ from remote_runtime.wire import frames, limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.worker.interrupts import Interrupts
+from remote_runtime.worker.origin import CAPTURE, RUN, run_here, start_apart
 
 LINE_S = 0.002
 """A finished line waits so long after the last flush: many travel as one frame, a single one at once."""
@@ -53,6 +57,7 @@ class Tail:
         self.capacity_bytes = len(self._text)
         self.offset, self.length = self._words[0], 0
         self.is_stderr = False
+        self.run_id = ""
 
     def append(self, data: bytes) -> None:
         """Add text that fits."""
@@ -95,10 +100,16 @@ class Outputs:
         self.forked = False
         self.run_id = ""
 
+    @property
+    def origin(self) -> str:
+        """The run that the calling code belongs to; the latest one, where nobody knows."""
+        return run_here() or self.run_id
+
     def begin(self, run_id: str) -> None:
-        """Count what comes from now on to a run; what is still waiting belongs to the one before."""
+        """Count what this task shows from now on to a run; what is still waiting belongs to the one before."""
         self.settle()
         self.run_id = run_id
+        RUN.set(run_id)
 
     def settle(self) -> None:
         """Send what waits, also after an interrupt that came in the middle of a write."""
@@ -108,10 +119,13 @@ class Outputs:
 
     def put(self, is_stderr: bool, text: str) -> None:
         """Print text."""
+        capture = CAPTURE.get()
         if self.forked:
             self._put_forked(2 if is_stderr else 1, text)
+        elif capture is not None and capture.is_open:
+            capture.print(is_stderr, text)
         else:
-            self._alone(self._store, is_stderr, text.encode("utf-8", "replace"))
+            self._alone(self._store, RUN.get() or self.origin, is_stderr, text.encode("utf-8", "replace"))
 
     def flush(self) -> None:
         """Send what waits in the tail."""
@@ -122,13 +136,13 @@ class Outputs:
             self._alone(self._flush)
 
     def event(self, **body: Any) -> None:
-        """Send an event of the current run, after the text that was printed before it.
+        """Send an event of the calling code's run, after the text that was printed before it.
 
         Args:
             body: One of the event's bodies under its name; for `end` also `bundle`, what travels with it.
         """
         bundle = body.pop("bundle", None)
-        self.send(pb.FromWorker(event=pb.Event(run_id=self.run_id, **body)), bundle)
+        self.send(pb.FromWorker(event=pb.Event(run_id=self.origin, **body)), bundle)
 
     def send(self, message: pb.FromWorker, bundle: Bundle | None = None) -> None:
         """Send a message with its bundle, after the text that was printed before it."""
@@ -159,11 +173,12 @@ class Outputs:
             finally:
                 self._busy = False
 
-    def _store(self, is_stderr: bool, data: bytes) -> None:
+    def _store(self, run_id: str, is_stderr: bool, data: bytes) -> None:
         tail = self._tail
-        if is_stderr is not tail.is_stderr or tail.length + len(data) > tail.capacity_bytes:
+        is_other = is_stderr is not tail.is_stderr or run_id != tail.run_id
+        if is_other or tail.length + len(data) > tail.capacity_bytes:
             self._flush()
-            tail.is_stderr = is_stderr
+            tail.is_stderr, tail.run_id = is_stderr, run_id
             if len(data) > tail.capacity_bytes:
                 self._stream_long(data)
                 return
@@ -180,7 +195,7 @@ class Outputs:
 
     def _stream(self, data: bytes) -> None:
         stream = pb.Stream(stderr=self._tail.is_stderr, text=data.decode())
-        event = pb.Event(run_id=self.run_id, seq=self._tail.offset, stream=stream)
+        event = pb.Event(run_id=self._tail.run_id, seq=self._tail.offset, stream=stream)
         with self._interrupts:
             self._transmit(frames.control(pb.FromWorker(event=event)))
             self._tail.advance(len(data))
@@ -215,7 +230,7 @@ class Outputs:
         if self._flusher is None:
             self._flusher = SimpleQueue()
             work = partial(self._flush_rests, self._flusher)
-            threading.Thread(target=work, name="outputs", daemon=True).start()
+            start_apart(threading.Thread(target=work, name="outputs", daemon=True))
         if not self._flush_asked:
             self._flush_asked = True
             self._flusher.put(None)

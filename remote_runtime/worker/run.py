@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
@@ -42,6 +43,7 @@ class Run:
         self.upload: Upload | None = None
         self.owner: Client | None = None
         self.followers: set[Client] = set()
+        self.settled: WeakKeyDictionary[Client, int] = WeakKeyDictionary()
         self.timers: list[asyncio.TimerHandle] = []
         self.message = message
         self.status = ""
@@ -50,7 +52,9 @@ class Run:
         self._to_s: float | None = None
 
     def wake_followers(self) -> None:
-        """Let every follower look for what is new."""
+        """Let every follower look for what is new, also those that have seen the end when something comes late."""
+        for client, seq in list(self.settled.items()):
+            client.follow(self, seq)
         for follower in self.followers:
             follower.wake()
 

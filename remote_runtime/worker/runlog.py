@@ -1,12 +1,12 @@
 """The numbered events of runs: what is kept, cut, replayed and forgotten. Pure: no clock, no I/O.
 
     event --append--> numbered Entry --after(seq)--> each follower, at its own pace
-                      the End      --seals--------> later events stand in `late`
+                      the End      --seals--------> what comes late is numbered on, on a shelf of its own
 
 A follower keeps a number, not a queue: a slow client costs no memory beyond the log itself, and the log is
 bounded. Stream text beyond the output limit, and anything beyond the log's own bound, is dropped and counted;
 one Cut before the End tells the count. What was trimmed from the front after it was acknowledged shows as a
-Cut on a later replay.
+Cut on a later replay. What comes late has a smaller bound: it may go on for days.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from remote_runtime.wire import messages_pb2 as pb
 
 ENTRY_BYTES = 256
 """What one entry costs beside its frames; a million one-letter events are bounded too."""
+
+LATE_BYTES = limits.FRAME_LIMIT_BYTES
+"""Late events of one run that are kept; the oldest that were acknowledged go first."""
 
 _NUMBER_BYTES = 40
 """What number, time and envelope add to an event at most."""
@@ -58,6 +61,42 @@ class Entry:
     size_bytes: int
 
 
+class _Shelf:
+    """Entries with numbers in a row, of which the first may have been let go.
+
+    Args:
+        run_id: Whose.
+        after_seq: Number before its first.
+    """
+
+    def __init__(self, run_id: str, after_seq: int = 0) -> None:
+        self.last_seq, self.size_bytes = after_seq, 0
+        self._run_id = run_id
+        self._entries: deque[Entry] = deque()
+        self._trimmed = pb.Cut()
+
+    def add(self, entry: Entry) -> None:
+        """Put an entry behind the last."""
+        self._entries.append(entry)
+        self.last_seq = entry.seq
+        self.size_bytes += entry.size_bytes
+
+    def after(self, seq: int) -> Entry:
+        """Return the entry that follows a number below the last; where it is gone, a Cut for all that are."""
+        first = self.last_seq - len(self._entries) + 1
+        if seq + 1 >= first:
+            return self._entries[seq + 1 - first]
+        cut = pb.Event(run_id=self._run_id, seq=first - 1, cut=self._trimmed)
+        return Entry(first - 1, (frames.control(pb.FromWorker(event=cut)),), 0)
+
+    def trim(self, seq: int) -> None:
+        """Let go of the entries up to a number."""
+        while self._entries and self._entries[0].seq <= seq:
+            entry = self._entries.popleft()
+            self.size_bytes -= entry.size_bytes
+            self._trimmed.dropped_bytes += entry.size_bytes - ENTRY_BYTES
+
+
 class RunLog:
     """The events of one run.
 
@@ -69,16 +108,22 @@ class RunLog:
     def __init__(self, run_id: str, bounds: Bounds = Bounds()) -> None:
         self.run_id = run_id
         self.ended = False
-        self.size_bytes = 0
-        self.acked_seq = 0
-        self.late: list[Entry] = []
-        self.last_seq = 0
+        self.acked_seq = self.end_seq = 0
         self._bounds = bounds
-        self._entries: deque[Entry] = deque()
-        self._shown_bytes = 0
+        self._main = self._shelf = _Shelf(run_id)
+        self._shown_bytes = self._told_bytes = 0
         self._cutting = False
         self._lost = pb.Cut()
-        self._trimmed = pb.Cut()
+
+    @property
+    def last_seq(self) -> int:
+        """Number of the last event, late ones included."""
+        return self._shelf.last_seq
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the events take."""
+        return self._main.size_bytes + (self._shelf.size_bytes if self.ended else 0)
 
     def append(self, event: pb.Event, at: float, rest: Sequence[bytes] = ()) -> bool:
         """Number, stamp and keep an event.
@@ -91,16 +136,12 @@ class RunLog:
         Returns:
             Whether followers have something new to read.
         """
-        if self.ended:
-            self._keep_late(event, at)
-            return False
         if event.WhichOneof("body") == "end":
-            self._tell_cut(at)
-            self.ended = True
-        elif not self._admit(event):
-            return False
-        self._store(event, at, rest)
-        return True
+            return self._end(event, at, rest)
+        if self._admit(event):
+            self._store(event, at)
+            return True
+        return self.ended and self._tell_late_cut(at)
 
     def after(self, seq: int) -> Entry | None:
         """Return the event that follows a number, None when there is none yet.
@@ -109,15 +150,7 @@ class RunLog:
         """
         if seq >= self.last_seq:
             return None
-        first = self.last_seq - len(self._entries) + 1
-        if seq + 1 < first:
-            cut = pb.Event(run_id=self.run_id, seq=first - 1, cut=self._trimmed)
-            return Entry(first - 1, (frames.control(pb.FromWorker(event=cut)),), 0)
-        return self._entries[seq + 1 - first]
-
-    def late_after(self, seq: int) -> list[Entry]:
-        """Return what came after the End, for a follower that has seen the End; numbers go on behind it."""
-        return [entry for entry in self.late if entry.seq > seq] if seq >= self.last_seq else []
+        return (self._shelf if self.ended and seq >= self.end_seq else self._main).after(seq)
 
     def ack(self, seq: int) -> None:
         """Note that everything up to a number has been shown."""
@@ -125,29 +158,31 @@ class RunLog:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether the run has ended and all of it has been shown."""
-        return self.ended and self.acked_seq >= self.last_seq
+        """Whether the run has ended and all of it has been shown; what comes late does not count."""
+        return self.ended and self.acked_seq >= self.end_seq
 
     def trim(self) -> None:
-        """Let go of what has been acknowledged, but of nothing else."""
-        while self._entries and self._entries[0].seq <= self.acked_seq:
-            entry = self._entries.popleft()
-            self.size_bytes -= entry.size_bytes
-            self._trimmed.dropped_bytes += entry.size_bytes - ENTRY_BYTES
+        """Let go of what has been acknowledged, but of nothing else; the End of a run stays."""
+        self._shelf.trim(self.acked_seq)
+
+    def shed(self) -> None:
+        """Let go of everything that is there; what comes late is numbered on."""
+        self._main.trim(self.end_seq)
+        self._shelf.trim(self.last_seq)
+
+    def _end(self, event: pb.Event, at: float, rest: Sequence[bytes]) -> bool:
+        if self.ended:
+            return False
+        if self._lost.dropped_bytes:
+            self._store(self._cut(), at)
+        self._store(event, at, rest)
+        self.ended, self.end_seq, self._lost = True, self.last_seq, pb.Cut()
+        self._shelf = _Shelf(self.run_id, self.end_seq)
+        return True
 
     def _store(self, event: pb.Event, at: float, rest: Sequence[bytes] = ()) -> None:
-        self.last_seq += 1
-        event.seq, event.at = self.last_seq, at
-        entry = _entry(event, rest)
-        self._entries.append(entry)
-        self.size_bytes += entry.size_bytes
-
-    def _keep_late(self, event: pb.Event, at: float) -> None:
-        event.seq, event.at = self.last_seq + len(self.late) + 1, at
-        entry = _entry(event)
-        if self.size_bytes + entry.size_bytes <= self._bounds.keep_bytes and event.WhichOneof("body") != "end":
-            self.late.append(entry)
-            self.size_bytes += entry.size_bytes
+        event.seq, event.at = self.last_seq + 1, at
+        self._shelf.add(_entry(event, rest))
 
     def _admit(self, event: pb.Event) -> bool:
         """Cut an event to what may still be kept; tell whether anything of it is left."""
@@ -155,15 +190,19 @@ class RunLog:
             self._cut_text(event.stream)
             if not event.stream.text:
                 return False
-        size_bytes = event.ByteSize() + _NUMBER_BYTES + ENTRY_BYTES
-        if self.size_bytes + size_bytes > self._bounds.keep_bytes:
-            self.trim()
-        if self.size_bytes + size_bytes <= self._bounds.keep_bytes:
+        if self._fits(event):
             return True
         text = event.stream.text if event.HasField("stream") else ""
         self._count(len(text.encode()) if text else event.ByteSize(), text.count("\n"), event.stream.stderr)
         self._shown_bytes -= len(text.encode())
         return False
+
+    def _fits(self, event: pb.Event) -> bool:
+        size_bytes = event.ByteSize() + _NUMBER_BYTES + ENTRY_BYTES
+        most_bytes = min(LATE_BYTES, self._bounds.keep_bytes) if self.ended else self._bounds.keep_bytes
+        if self._shelf.size_bytes + size_bytes > most_bytes:
+            self.trim()
+        return self._shelf.size_bytes + size_bytes <= most_bytes
 
     def _cut_text(self, stream: pb.Stream) -> None:
         raw = stream.text.encode()
@@ -181,10 +220,17 @@ class RunLog:
         self._lost.dropped_bytes += dropped_bytes
         self._lost.dropped_lines += dropped_lines
 
-    def _tell_cut(self, at: float) -> None:
-        if self._lost.dropped_bytes:
-            self._lost.shown_bytes = self._shown_bytes
-            self._store(pb.Event(run_id=self.run_id, cut=self._lost), at)
+    def _cut(self) -> pb.Event:
+        self._lost.shown_bytes = self._shown_bytes
+        return pb.Event(run_id=self.run_id, cut=self._lost)
+
+    def _tell_late_cut(self, at: float) -> bool:
+        """Tell what is lost of what comes late: when it begins, and each time it has doubled."""
+        if self._lost.dropped_bytes <= 2 * self._told_bytes:
+            return False
+        self._told_bytes = self._lost.dropped_bytes
+        self._store(self._cut(), at)
+        return True
 
 
 def _entry(event: pb.Event, rest: Sequence[bytes] = ()) -> Entry:

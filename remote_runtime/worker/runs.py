@@ -1,6 +1,8 @@
 """All runs of a session that are still remembered, oldest first.
 
-run_id --> Run, or "forgotten", or unknown
+    run_id --> Run, or "forgotten", or unknown
+
+A run that is forgotten leaves a remnant: its output is gone, but what comes late still reaches those who followed it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from remote_runtime.wire.failures import Failed
 from remote_runtime.worker.run import Run
 from remote_runtime.worker.runlog import Bounds, Forgotten, RunLog, surplus
 from remote_runtime.worker.runstate import RunState
+
+REMNANTS_COUNT = 1000
+"""Remnants that are kept, the latest in use of them."""
 
 
 class Runs:
@@ -26,6 +31,7 @@ class Runs:
         self._runs: dict[str, Run] = {}
         self._forgotten = Forgotten()
         self._past_s = 0.0
+        self._remnants: dict[str, Run] = {}
 
     def __iter__(self) -> Iterator[Run]:
         return iter(list(self._runs.values()))
@@ -63,8 +69,20 @@ class Runs:
         return run
 
     def known(self, run_id: str) -> Run | None:
-        """Return a run, None where it is not known or no longer kept."""
-        return self._runs.get(run_id)
+        """Return a run or its remnant, None where there is neither."""
+        found = self._runs.get(run_id) or self._remnants.pop(run_id, None)
+        if found is not None and run_id not in self._runs:
+            self._remnants[run_id] = found  # as the latest in use
+        return found
+
+    def followed(self, run_id: str, after_seq: int) -> Run:
+        """Return a run that somebody wants to follow; its remnant does for those who have seen its end.
+
+        Raises:
+            Failed: code "not-found", for a run that is not known or no longer kept.
+        """
+        remnant = self._remnants.get(run_id)
+        return remnant if remnant is not None and after_seq >= remnant.log.end_seq else self.get(run_id)
 
     def unask(self, run: Run) -> None:
         """Take a run as never asked for: it may come again. Whoever else follows it is told."""
@@ -117,3 +135,7 @@ class Runs:
         del self._runs[run_id]
         self._past_s += run.active_s
         self._forgotten.add(run_id)
+        run.log.shed()
+        self._remnants[run_id] = run
+        if len(self._remnants) > REMNANTS_COUNT:
+            del self._remnants[next(iter(self._remnants))]

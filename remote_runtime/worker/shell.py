@@ -10,23 +10,19 @@ end; what a cell's code shows by itself (`%tb`, a nested cell) goes to stderr.
 from __future__ import annotations
 
 import builtins
-import getpass
-import io
 import json
 import re
 import sys
-from base64 import b64encode
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from html import escape
-from numbers import Integral, Real
 from typing import Any, NoReturn
 
 import IPython
 from IPython.core import page
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
-from IPython.core.error import StdinNotImplementedError, UsageError
+from IPython.core.error import UsageError
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
@@ -35,17 +31,14 @@ from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.worker import tracebacks
 from remote_runtime.worker.compiling import CellCompiler
+from remote_runtime.worker.origin import CAPTURE
 from remote_runtime.worker.outputs import Outputs
+from remote_runtime.worker.plain import plain
 
 PLAIN = "nocolor" if IPython.version_info[0] >= 9 else "NoColor"
 DISPLAY_LIMIT_BYTES = limits.FRAME_LIMIT_BYTES // 2
-WIDGET = "application/vnd.jupyter.widget-view+json"
-"""A widget's view needs its model in the front end, which only comms bring: its text is shown instead."""
 
 _LEAD = re.compile(r"(?:[ \t]*\n)*(?:[ \t]*#[^\n]*(?:\n|\Z))?(?:[ \t]*\n)*")
-_NO_INPUT = (
-    "a remote cell cannot ask for input yet\nhint: ask in a cell of the notebook and use the answer here"
-)
 
 
 def mime(data: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> pb.Mime:
@@ -54,34 +47,18 @@ def mime(data: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> pb.Mime
     Raises:
         TypeError: A value is neither JSON nor bytes.
     """
-    text = json.dumps(
-        {kind: part for kind, part in data.items() if kind != WIDGET or len(data) == 1}, default=_plain
-    )
+    text = json.dumps(dict(data), default=plain)
     if len(text) > DISPLAY_LIMIT_BYTES:
         size, most = (count / limits.MIB for count in (len(text), DISPLAY_LIMIT_BYTES))
         notice = f"<{', '.join(data)}: {size:.1f} MiB, not shown because it is over {most:.0f} MiB>"
         return pb.Mime(data_json=json.dumps({"text/plain": notice}), metadata_json="{}")
-    return pb.Mime(data_json=text, metadata_json=json.dumps(metadata or {}, default=_plain))
+    return pb.Mime(data_json=text, metadata_json=json.dumps(metadata or {}, default=plain))
 
 
 def notice(text: str) -> pb.Mime:
     """Return a line of ours among a cell's outputs."""
     html = f'<div style="opacity:.75;font-size:90%">{escape(text)}</div>'
     return mime({"text/plain": text, "text/html": html}, {"warmcell": {"notice": text}})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return b64encode(value).decode()
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real):
-        return float(value)
-    if isinstance(value, (set, frozenset)) or hasattr(value, "__next__"):
-        return list(value)
-    raise TypeError(f"a display holds a {type(value).__name__}, which is neither JSON nor bytes")
 
 
 class Publisher(DisplayPublisher):
@@ -110,7 +87,10 @@ class Publisher(DisplayPublisher):
             return
         beside = dict(transient or {})
         display_id = str(beside.pop("display_id", None) or "")
-        extra = json.dumps(beside, default=_plain) if beside else ""
+        capture = CAPTURE.get()
+        if capture is not None and capture.is_open and capture.display(*_as_json(data, metadata), display_id, update):
+            return
+        extra = json.dumps(beside, default=plain) if beside else ""
         shown = pb.Display(
             mime=mime(data, metadata), display_id=display_id, update=update, transient_json=extra
         )
@@ -119,7 +99,17 @@ class Publisher(DisplayPublisher):
     def clear_output(self, wait: bool = False) -> None:
         """Clear what the cell has shown."""
         flush_user_streams()
+        capture = CAPTURE.get()
+        if capture is not None and capture.is_open:
+            capture.clear(wait)
+            return
         self.outputs.event(clear=pb.Clear(wait=wait))
+
+
+def _as_json(data: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a MIME bundle as it arrives at the other end."""
+    shown = mime(data, metadata)
+    return json.loads(shown.data_json), json.loads(shown.metadata_json)
 
 
 def flush_user_streams() -> None:
@@ -191,7 +181,6 @@ class Shell(InteractiveShell):
         shell.builtin_trap.__enter__()  # for good: threads and tasks run between cells too
         shell.display_trap.__enter__()
         shell.set_hook("show_in_pager", page.as_hook(page.display_page), 90)
-        builtins.input = getpass.getpass = _refuse_input
         return shell
 
     def init_virtualenv(self) -> None:
@@ -237,12 +226,18 @@ class Shell(InteractiveShell):
         return result.error_before_exec or result.error_in_exec
 
     def _after_cell(self, result: ExecutionResult | None) -> None:
-        self._in_cell = True
-        try:
+        with self.in_code():
             self.events.trigger("post_execute")
             self.events.trigger("post_run_cell", result)
+
+    @contextmanager
+    def in_code(self) -> Iterator[None]:
+        """Surround code of the user's that is no cell, a callback: what it raises is shown."""
+        outer, self._in_cell = self._in_cell, True
+        try:
+            yield
         finally:
-            self._in_cell = False
+            self._in_cell = outer
 
     def plain_source(self, source: str) -> str | BaseException:
         """Turn a cell into plain Python, or return why that cannot be done."""
@@ -322,7 +317,3 @@ class Shell(InteractiveShell):
 
 Shell.__name__ = Shell.__qualname__ = "ZMQInteractiveShell"
 """Libraries (rich, pandas and others) tell a notebook from a terminal by this name."""
-
-
-def _refuse_input(prompt: object = "", stream: io.TextIOBase | None = None) -> NoReturn:
-    raise StdinNotImplementedError(_NO_INPUT)

@@ -3,7 +3,10 @@
     channel -> frames -> whole messages -> a task each, one after the other -> Executor | Requests -> channel
 
 The loop is the user's event loop too, as in a kernel: tasks that a cell starts go on while later cells wait,
-and between cells. A cell that computes stops the loop until it is done.
+and between cells. A cell that computes stops the loop until it is done; one that asks for input reads the channel
+itself.
+
+    comm message -> Comms.deliver, as a callback of the loop;  answer -> Stdin.answer, at once
 """
 
 from __future__ import annotations
@@ -14,12 +17,15 @@ import json
 import os
 import socket
 import sys
+import threading
 from collections import deque
 from typing import Any, NoReturn
 
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.worker import origin
+from remote_runtime.worker.comms import Comms
 from remote_runtime.worker.execute import Executor, Parcel, Session
 from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.mirrors import Mirrors
@@ -29,6 +35,7 @@ from remote_runtime.worker.requests import Requests
 from remote_runtime.worker.returns import Registry
 from remote_runtime.worker.shell import Shell
 from remote_runtime.worker.sources import Sources
+from remote_runtime.worker.stdin import Stdin
 from remote_runtime.worker.streams import Streams
 
 RECEIVE_BYTES = 1 << 20
@@ -74,13 +81,19 @@ class UserProcess:
         self._waiting: deque[tuple[pb.ToWorker, Parcel]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._receiving = threading.RLock()
 
     def prepare(self) -> None:
         """Build the shell and all that a first run would have to wait for."""
         os.environ.setdefault("MPLBACKEND", FIGURES)
         self._streams = Streams(self._outputs)
         self._streams.install()
+        origin.follow_threads()
         shell = Shell.build(self._outputs)
+        self._comms = Comms(self._outputs, shell.in_code)
+        self._comms.install()
+        self._stdin = Stdin(self._outputs, self._sock.fileno(), self._receive_asking)
+        self._stdin.install()
         names = Names(shell.user_ns, shell.user_ns_hidden)
         self._sources = Sources(shell.user_ns)
         session = Session(
@@ -113,6 +126,15 @@ class UserProcess:
         self._interrupts.sync = not is_async
 
     def _on_readable(self) -> None:
+        with self._interrupts, self._receiving:  # a press, or another thread, would part what is read from its frames
+            self._receive()
+
+    def _receive_asking(self) -> None:
+        self._on_readable()
+        if self._closed:  # the keeper is gone, and with it everyone who could answer
+            os._exit(0)
+
+    def _receive(self) -> None:
         if self._outputs.forked:  # a child that waits in the parent's loop would take the parent's requests
             os._exit(0)
         try:
@@ -123,7 +145,7 @@ class UserProcess:
             received = b""
         if not received:
             self._closed = True
-            self._loop.stop()
+            self._loop.call_soon_threadsafe(self._loop.stop)
         try:
             for frame in self._splitter.feed(received):
                 self._take(frame)
@@ -132,14 +154,22 @@ class UserProcess:
         ) as error:  # both ends are ours: after a damaged frame nothing that follows can be trusted
             os.write(2, f"{error}\n".encode())
             os._exit(1)
-        self._start_next()
+        if threading.current_thread() is threading.main_thread():
+            self._start_next()
+        else:
+            self._loop.call_soon_threadsafe(self._start_next)
 
     def _take(self, frame: bytes) -> None:
         if frame[:1] == b"{":
             self._configure(json.loads(frame))
             return
         whole = self._assembler.feed(frame)
-        if whole is not None:
+        body = whole.message.WhichOneof("body") if whole is not None else None
+        if body == "comm":
+            self._loop.call_soon_threadsafe(self._comms.deliver, whole.message.comm)
+        elif body == "input":
+            self._stdin.answer(whole.message.input)
+        elif whole is not None:
             self._waiting.append((whole.message, [] if whole.bundle is None else [whole.bundle]))
 
     def _configure(self, settings: dict[str, Any]) -> None:
@@ -169,6 +199,8 @@ class UserProcess:
             self._interrupts.begin()
             if message.WhichOneof("body") == "run":
                 self._streams.repair()
+                self._comms.install()
+                self._stdin.begin(message.run)
                 await self._executor.run(message.run, parcel)
             else:
                 self._requests.answer(message, parcel)
@@ -176,4 +208,5 @@ class UserProcess:
             self._interrupts.disarm()
             self._executor.abandon(error)
         finally:
+            self._stdin.end()
             self._interrupts.end()

@@ -150,10 +150,6 @@ def test_a_stdout_that_cannot_be_written_ends_the_cell_and_its_run(kernel: LiveK
     assert kernel.run("%%gpu\n1 + 1").result == "2"
 
 
-def test_input_does_not_hang(kernel: LiveKernel) -> None:
-    assert kernel.run("%%gpu\ninput('name? ')").status == "error"
-
-
 def test_replaying_a_run_that_lost_its_memory_loses_nothing_again(kernel: LiveKernel) -> None:
     shown = kernel.run("%%gpu\nimport os; os.kill(os.getpid(), 9)")
     kernel.run("%%gpu --keep spared\nspared = [1]")

@@ -37,6 +37,7 @@ DOORS = {
     },
     "click": {"warmcell.cli"},
     "sqlite3": {"remote_runtime.gateway.store"},
+    "comm": {"jupyter_ext.comms", "remote_runtime.worker.comms"},
     "starlette": {"remote_runtime.gateway.http_face"},
     "uvicorn": {"remote_runtime.gateway.http_face"},
     "xxhash": {"remote_runtime.wire.digests", "remote_runtime.wire.filedigest", "remote_runtime.wire.leaves"},

@@ -46,14 +46,42 @@ def test_events_are_numbered_and_stamped() -> None:
 def test_a_second_end_is_refused() -> None:
     log = filled(end("ok"))
     assert log.append(end("died"), 2.0) is False
-    assert [e.end.status for e in replayed(log)] == ["ok"] and log.late == []
+    assert [e.end.status for e in replayed(log)] == ["ok"] and log.last_seq == 1
 
 
-def test_what_is_late_stands_apart() -> None:
+def test_what_is_late_is_numbered_on_behind_the_end() -> None:
     log = filled(text("a"), end(), text("late"))
-    assert len(replayed(log)) == log.last_seq == 2
-    assert [(e.seq, event_of(e).stream.text) for e in log.late_after(2)] == [(3, "late")]
-    assert log.late_after(3) == log.late_after(1) == []
+    assert [e.WhichOneof("body") for e in replayed(log)] == ["stream", "end", "stream"]
+    assert event_of(log.after(2)).stream.text == "late" and log.after(3) is None
+
+
+def test_a_run_is_acknowledged_whatever_comes_late() -> None:
+    log = filled(text("a"), end())
+    log.ack(2)
+    log.append(text("late"), 2.0)
+    assert log.acknowledged
+
+
+def test_late_events_are_trimmed_and_the_end_never_is() -> None:
+    log = filled(text("a"), end(), text("b"), text("c"))
+    log.ack(3)
+    log.trim()
+    assert [event_of(log.after(seq)).WhichOneof("body") for seq in range(4)] == ["stream", "end", "cut", "stream"]
+
+
+def test_late_text_over_the_limit_is_counted_each_time_it_has_doubled() -> None:
+    log = filled(end(), output_bytes=4)
+    found = [log.append(text("1234"), 1.0) for _ in range(8)]
+    cuts = [e.cut.dropped_bytes for e in replayed(log) if e.HasField("cut")]
+    assert found == [True, True, False, True, False, False, False, True] and cuts == [4, 12, 28]
+
+
+def test_a_log_that_was_shed_still_takes_what_comes_late() -> None:
+    log = filled(text("a"), end(), text("b"))
+    log.shed()
+    assert log.size_bytes == 0
+    log.append(text("c"), 2.0)
+    assert event_of(log.after(3)).stream.text == "c"
 
 
 def test_an_ends_data_frames_travel_with_it() -> None:

@@ -49,13 +49,13 @@ def test_characters_cut_between_two_writes_are_whole(start: Start) -> None:
     assert text_of(list(client.run(source).events())) == "ä€😀"
 
 
-def test_a_second_end_and_what_follows_it_are_dropped(start: Start) -> None:
+def test_a_second_end_is_dropped_and_what_follows_the_first_is_late(start: Start) -> None:
     client = start().claim().client()
     events = list(client.run("channel.end('ok'); channel.text('late'); channel.end('error')").events())
     assert [e.WhichOneof("body") for e in events] == ["started", "end"]
     assert client.run("channel.text('next')", "r2").end("r2").status == "ok"
     info = client.ask(list_runs=pb.ListRuns()).runs.runs[0]
-    assert (info.state, info.event_count) == ("ok", 2)
+    assert (info.state, info.event_count) == ("ok", 3)
 
 
 def test_what_comes_after_the_end_is_kept_for_those_who_ask(start: Start) -> None:

@@ -216,12 +216,6 @@ def test_progress_bars_are_text(user):
     assert "3/3" in done.err and done.end.status == "ok"
 
 
-def test_widgets_show_their_text_until_they_can_be_live(user):
-    done = user.run("#\nimport ipywidgets\ndisplay(ipywidgets.IntSlider(value=3))\nfrom tqdm.notebook import tqdm\nfor _ in tqdm(range(2)): pass")
-    assert done.end.status == "ok", done.traceback
-    assert done.shown[0] == {"text/plain": "IntSlider(value=3)"}
-
-
 @pytest.mark.parametrize(
     ("source", "text"),
     [
@@ -232,10 +226,3 @@ def test_widgets_show_their_text_until_they_can_be_live(user):
 )
 def test_warnings_and_logs_go_to_stderr(user, source, text):
     assert text in user.run(f"#\n{source}").err
-
-
-@pytest.mark.parametrize("call", ["input('name? ')", "__import__('getpass').getpass()"])
-def test_asking_for_input_says_that_it_is_not_there(user, call):
-    done = user.run(call)
-    assert done.end.problem.type_name == "StdinNotImplementedError"
-    assert "cannot ask for input yet" in done.end.problem.message and "hint:" in done.end.problem.message
