@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.lane import Laden
 from remote_runtime.worker.agenda import Ask
 from remote_runtime.worker.client import Client
 from remote_runtime.worker.run import Run
@@ -42,7 +43,7 @@ class Desk:
 
     def broadcast(self, message: pb.FromWorker) -> None:
         """Send a message to every client."""
-        for client in self.clients:
+        for client in list(self.clients):
             client.reply(message)
 
     def leave(self, client: Client) -> None:
@@ -64,6 +65,8 @@ class Desk:
             message = frames.parse(pb.ToWorker, frame)
             request_id = message.request_id
             body = message.WhichOneof("body") or ""
+            if body == "segment":
+                return self._take_segment(frame)
             if body not in _REQUESTS:
                 raise Failed("protocol", f"the worker knows no request {body!r}", "use the same warmcell on both ends")
             _REQUESTS[body](self, client, message)
@@ -74,6 +77,14 @@ class Desk:
             client.refuse(request_id, Failed("internal", f"the worker failed: {error!r}", "look into its log"))
         return None
 
+    def full(self, client: Client) -> bool:
+        """Tell whether a client's uploads are more than the worker can hold now; then `room` waits."""
+        if not client.uploads:
+            return False
+        child = self._runner.users.child
+        held = any(upload.full and not upload.broken for upload in client.uploads.values())
+        return held or (child is not None and child.outlet.full)
+
     async def room(self, client: Client) -> None:
         """Wait while a client's uploads are more than the worker can hold."""
         for upload in [u for u in client.uploads.values() if not u.broken]:
@@ -82,6 +93,11 @@ class Desk:
         child = self._runner.users.child
         if child is not None and child.outlet.full and client.uploads:
             await child.outlet.room()
+
+    def _take_segment(self, frame: bytes) -> None:
+        if not isinstance(frame, Laden):
+            raise Failed("protocol", "shared memory is announced without its descriptor", _AGAIN)
+        self._runner.pass_segment(frame)
 
     def _take_piece(self, client: Client, piece: frames.Piece) -> None:
         upload = client.uploads.get(piece.bundle_id)

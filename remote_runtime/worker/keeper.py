@@ -13,11 +13,12 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from remote_runtime.wire import forking, frames, versions
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.lane import Laden
 from remote_runtime.worker.client import Client
 from remote_runtime.worker.desk import Desk
 from remote_runtime.worker.devicelock import DeviceLocks
@@ -133,17 +134,16 @@ class Keeper:
         """Let everything go: user process, devices, clients."""
         self.runner.users.close()
         self._locks.release()
-        for client in self.desk.clients:
+        for client in list(self.desk.clients):
             client.leave()
 
     # ---- clients ------------------------------------------------------------------------------------------
 
-    def attach(self, frame: bytes, write: Callable[[bytes], Awaitable[None]]) -> Client:
+    def attach(self, frame: bytes) -> Client:
         """Let a client in that says hello.
 
         Args:
             frame: Its first.
-            write: Sends it one frame.
 
         Raises:
             Failed: code "protocol", "unauthorized" or "version-mismatch".
@@ -158,7 +158,7 @@ class Keeper:
             table = versions.table(hello.versions, versions.here(), rows)
             text = f"{', '.join(rows)} differs between this kernel and the worker\n{table}"
             raise Failed("version-mismatch", text, "use a runtime with the kernel's versions")
-        client = Client(hello, write, self._loop.time)
+        client = Client(hello, self._loop.time)
         self.desk.clients.add(client)
         client.reply(pb.FromWorker(request_id=message.request_id, welcome=self._welcome()))
         return client
@@ -194,6 +194,11 @@ class Keeper:
     def warm(self) -> None:
         """See `runner.Owner`."""
         self.warmed.set()
+
+    def segment(self, frame: Laden) -> None:
+        """See `runner.Owner`."""
+        for client in list(self.desk.clients):
+            client.pass_segment(frame)
 
     def replaced(self, death: Death, idle: bool) -> None:
         """See `runner.Owner`."""

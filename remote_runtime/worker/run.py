@@ -48,7 +48,7 @@ class Run:
 
     def wake_followers(self) -> None:
         """Let every follower look for what is new."""
-        for follower in self.followers:
+        for follower in list(self.followers):  # one that has the end leaves
             follower.wake()
 
     @property

@@ -19,6 +19,7 @@ from typing import Protocol
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.lane import Laden
 from remote_runtime.worker import endings
 from remote_runtime.worker.agenda import Agenda, Ask, Job
 from remote_runtime.worker.child import Child
@@ -48,6 +49,9 @@ class Owner(Protocol):
 
     def warm(self) -> None:
         """Called each time a user process is ready."""
+
+    def segment(self, frame: Laden) -> None:
+        """Called for shared memory that the user process hands out; the descriptors are closed afterwards."""
 
     def replaced(self, death: Death, idle: bool) -> None:
         """Called after a user process died; `idle` when nobody waited for it."""
@@ -138,6 +142,11 @@ class Runner:
         if isinstance(job, Run):
             self._runs.unask(job)
         self._next()
+
+    def pass_segment(self, frame: Laden) -> None:
+        """Hand a client's shared memory on to the user process, behind what is on its way there."""
+        if self.users.child is not None:
+            self.users.child.write(frame)
 
     def record(self, event: pb.Event) -> None:
         """Add an event of the keeper's own to the active run, if there is one."""
@@ -231,6 +240,10 @@ class Runner:
             ask.client.pass_on(frame)
             ask.rest_bytes -= size_bytes
             self._check_answered(child, ask)
+
+    def segment(self, child: Child, frame: Laden) -> None:
+        """See `child.Listener`."""
+        self._owner.segment(frame)
 
     def printed(self, child: Child, text: str, stderr: bool) -> None:
         """See `child.Listener`."""

@@ -15,11 +15,13 @@ import os
 import socket
 import sys
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.lane import LaneReader, close_all, fds_of
 from remote_runtime.worker.execute import Executor, Parcel, Session
 from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.namespace import Names
@@ -29,7 +31,6 @@ from remote_runtime.worker.returns import Registry
 from remote_runtime.worker.shell import Shell
 from remote_runtime.worker.streams import Streams
 
-RECEIVE_BYTES = 1 << 20
 FIGURES = "module://matplotlib_inline.backend_inline"
 
 
@@ -61,17 +62,21 @@ class UserProcess:
         outputs: The way back.
         interrupts: Lets Ctrl-C through while code runs.
         loop: The event loop, the user's too.
+
+    Attributes:
+        on_segment: Called with shared memory of a kernel's and its descriptors, before requests that name it.
     """
 
     def __init__(
         self, sock: socket.socket, outputs: Outputs, interrupts: Interrupts, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._sock, self._outputs, self._interrupts, self._loop = sock, outputs, interrupts, loop
-        self._splitter = frames.Splitter()
+        self._reader = LaneReader()
         self._assembler = frames.Assembler(pb.ToWorker)
         self._waiting: deque[tuple[pb.ToWorker, Parcel]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self.on_segment: Callable[[pb.Segment, list[int]], None] = lambda segment, fds: close_all(fds)
 
     def prepare(self) -> None:
         """Build the shell and all that a first run would have to wait for."""
@@ -111,20 +116,14 @@ class UserProcess:
         if self._outputs.forked:  # a child that waits in the parent's loop would take the parent's requests
             os._exit(0)
         try:
-            received = self._sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            for frame in self._reader.receive(self._sock):
+                self._take(frame)
         except BlockingIOError:
             return
-        except OSError:
-            received = b""
-        if not received:
+        except (OSError, EOFError):
             self._closed = True
             self._loop.stop()
-        try:
-            for frame in self._splitter.feed(received):
-                self._take(frame)
-        except (
-            Failed
-        ) as error:  # both ends are ours: after a damaged frame nothing that follows can be trusted
+        except Failed as error:  # both ends are ours: after a damaged frame nothing that follows can be trusted
             os.write(2, f"{error}\n".encode())
             os._exit(1)
         self._start_next()
@@ -134,7 +133,9 @@ class UserProcess:
             self._configure(json.loads(frame))
             return
         whole = self._assembler.feed(frame)
-        if whole is not None:
+        if whole is not None and whole.message.HasField("segment"):
+            self.on_segment(whole.message.segment, fds_of(frame))
+        elif whole is not None:
             self._waiting.append((whole.message, [] if whole.bundle is None else [whole.bundle]))
 
     def _configure(self, settings: dict[str, Any]) -> None:
