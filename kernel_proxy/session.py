@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from kernel_proxy.errors import NotFound, RunTimeout, RuntimeUnavailable, from_failure
@@ -43,7 +42,7 @@ class Session:
         session_id: Its id at the gateway.
         devices: What it holds.
         fresh: Whether its namespace was empty when it was opened.
-        on_notice: Called with each `pb.Notice` about the session, by the reader thread.
+        on_notice: Called with each `pb.Notice` about the session, by the thread that reads just then.
     """
 
     def __init__(self, name: str, target: str, granted: pb.Granted, line: Line, namespace: dict[str, Any]) -> None:
@@ -175,6 +174,7 @@ class Session:
         """Let go of handles. Never fails: a lost session holds nothing any more, a forked child never did."""
         if os.getpid() == self._pid and self.lost is None:
             self._attachment.send(Parcel(pb.ToWorker(drop=pb.Drop(tokens=tokens))))
+            self._attachment.flush()
 
     def close(self) -> None:
         """Detach; the session and its runs live on at the runtime."""
@@ -187,13 +187,15 @@ class Session:
         with exchange.lock:
             self._own()
             parcel = Parcel(exchange.number(message), bundle)
-            run = RunStream(run_id, parcel, self._acknowledge, after_seq)
+            run = RunStream(run_id, parcel, self._acknowledge, after_seq, self._attachment.wait)
             run.following = message.HasField("follow")
             exchange.watch(run)
             self._attachment.send(parcel)
+        self._attachment.flush()
         return run
 
     def _acknowledge(self, message: pb.ToWorker) -> None:
+        """Send an acknowledgement with what comes next: nobody waits for it."""
         if os.getpid() == self._pid:
             self._attachment.send(Parcel(message))
 
@@ -201,16 +203,16 @@ class Session:
         with self._exchange.lock:
             self._own()
             parcel = Parcel(self._exchange.number(message), bundle)
-            future = self._exchange.expect(parcel)
+            answer = self._exchange.expect(parcel)
             self._attachment.send(parcel)
         try:
-            return future.result(timeout_s)
-        except FutureTimeout:
-            what = message.WhichOneof("body")
-            raise RunTimeout(
-                f"session {self.name} did not answer `{what}` within {timeout_s:g} s",
-                "it answers when its running cell has ended",
-            ) from None
+            self._attachment.flush()
+            if not self._attachment.wait(answer.bell, answer.ready, timeout_s):
+                raise RunTimeout(
+                    f"session {self.name} did not answer `{message.WhichOneof('body')}` within {timeout_s:g} s",
+                    "it answers when its running cell has ended",
+                )
+            return answer.result()
         except KeyboardInterrupt:
             if not parcel.abandon():
                 self._attachment.hurry(pb.ToWorker(interrupt=pb.Interrupt(why="user")))  # this request

@@ -30,8 +30,13 @@ ENVIRONMENT: Mapping[str, str] = {
     "ca_file": "WARMCELL_CA_FILE",
     "imports": "WARMCELL_IMPORTS",
     "answer_s": "WARMCELL_ANSWER_S",
+    "transport": "WARMCELL_TRANSPORT",
 }
 """Setting -> the environment variable that sets it."""
+
+AUTO, GRPC = "auto", "grpc"
+TRANSPORTS = (AUTO, GRPC)
+"""How a worker on this machine is reached: over its plain Unix socket where that can be, or over gRPC always."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Settings:
         idle_exit_s: Seconds without any session after which the embedded runtime ends itself; 0 means never.
         start_s: Seconds that the embedded runtime may take to start.
         answer_s: Seconds that a gateway may take to answer a question.
+        transport: How a worker on this machine is reached, one of `TRANSPORTS`.
     """
 
     url: str = ""
@@ -65,6 +71,7 @@ class Settings:
     idle_exit_s: float = 900.0
     start_s: float = 60.0
     answer_s: float = 15.0
+    transport: str = AUTO
 
     @property
     def embedded(self) -> bool:
@@ -166,6 +173,8 @@ def _value(name: str, value: Any, where: str) -> Any:
         raise SettingsError(f"{where} sets `{name}` to {value!r}, which is not text", "put it in quotes")
     if name == "url" and value and not str(value).startswith(("http://", "https://")):
         raise SettingsError(f"{where} sets `url` to {value!r}", "a runtime's address starts with http:// or https://")
+    if name == "transport" and value not in TRANSPORTS:
+        raise SettingsError(f"{where} sets `transport` to {value!r}", f"it is one of {', '.join(TRANSPORTS)}")
     return kind(value)
 
 

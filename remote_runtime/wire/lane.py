@@ -67,7 +67,7 @@ class Laden(bytes):
         Raises:
             OSError: The system has no descriptor left.
         """
-        return Laden(bytes(self), _copies(self.fds))
+        return Laden(bytes(self), fds_copied(self.fds))
 
     def __del__(self) -> None:
         close_all(getattr(self, "fds", ()))
@@ -85,7 +85,12 @@ def close_all(fds: Sequence[int]) -> None:
             os.close(fd)
 
 
-def _copies(fds: Sequence[int]) -> list[int]:
+def fds_copied(fds: Sequence[int]) -> list[int]:
+    """Return descriptors of the caller's own for the same files.
+
+    Raises:
+        OSError: The system has no descriptor left.
+    """
     made: list[int] = []
     try:
         for fd in fds:

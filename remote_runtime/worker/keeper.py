@@ -189,19 +189,19 @@ class Keeper:
     def _pid(self) -> int:
         return self.runner.users.child.pid if self.runner.users.child is not None else 0
 
-    # ---- the user process, see `runner.Owner` -------------------------------------------------------------
+    # ---- the user process, see `owner.Owner` -------------------------------------------------------------
 
     def warm(self) -> None:
-        """See `runner.Owner`."""
+        """See `owner.Owner`."""
         self.warmed.set()
 
     def segment(self, frame: Laden) -> None:
-        """See `runner.Owner`."""
+        """See `owner.Owner`."""
         for client in list(self.desk.clients):
             client.pass_segment(frame)
 
     def replaced(self, death: Death, idle: bool) -> None:
-        """See `runner.Owner`."""
+        """See `owner.Owner`."""
         if idle and self._claim is not None:
             self.notify(
                 pb.Notice(text=f"the user process {death.words} while it was idle; the session's names are gone")
@@ -209,7 +209,7 @@ class Keeper:
         self.desk.broadcast(pb.FromWorker(welcome=self._welcome()))
 
     def stranded(self) -> None:
-        """See `runner.Owner`."""
+        """See `owner.Owner`."""
         if self._claim is None:
             return self._finish(forking.START_FAILED)
         self._ends_at = self._loop.time() + self._order.tuning.stranded_s

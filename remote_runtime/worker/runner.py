@@ -14,7 +14,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
@@ -25,6 +24,7 @@ from remote_runtime.worker.agenda import Agenda, Ask, Job
 from remote_runtime.worker.child import Child
 from remote_runtime.worker.endings import Death, Stop
 from remote_runtime.worker.nursery import Nursery
+from remote_runtime.worker.owner import Owner
 from remote_runtime.worker.run import Run
 from remote_runtime.worker.runs import Runs
 from remote_runtime.worker.runstate import RunState, Step
@@ -42,22 +42,6 @@ class _Ending:
     event: pb.Event
     rest_bytes: int
     pieces: list[bytes] = field(default_factory=list)
-
-
-class Owner(Protocol):
-    """Who hears what becomes of the user process."""
-
-    def warm(self) -> None:
-        """Called each time a user process is ready."""
-
-    def segment(self, frame: Laden) -> None:
-        """Called for shared memory that the user process hands out; the descriptors are closed afterwards."""
-
-    def replaced(self, death: Death, idle: bool) -> None:
-        """Called after a user process died; `idle` when nobody waited for it."""
-
-    def stranded(self) -> None:
-        """Called when there is no user process and there will be none."""
 
 
 class Runner:
@@ -142,11 +126,6 @@ class Runner:
         if isinstance(job, Run):
             self._runs.unask(job)
         self._next()
-
-    def pass_segment(self, frame: Laden) -> None:
-        """Hand a client's shared memory on to the user process, behind what is on its way there."""
-        if self.users.child is not None:
-            self.users.child.write(frame)
 
     def record(self, event: pb.Event) -> None:
         """Add an event of the keeper's own to the active run, if there is one."""

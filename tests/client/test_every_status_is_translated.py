@@ -72,7 +72,7 @@ def test_nobody_there_is_unavailable_and_away(short: Path) -> None:
 def test_a_stream_to_nobody_breaks(short: Path) -> None:
     door = Door(WORKER_SERVICE, Address(f"unix:{short}/nobody.sock"), "t")
     with pytest.raises(BrokenStream) as caught:
-        list(door.frames("Attach", [b"x"]))
+        door.frames("Attach", [b"x"]).serve(print)
     assert caught.value.failure.code == "unavailable"
     door.close()
 
