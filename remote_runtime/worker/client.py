@@ -180,11 +180,10 @@ class Client:
         return due
 
     def _entries(self, cursor: _Cursor, entries: list[Entry]) -> Iterator[bytes]:
-        last = entries[-1]
+        last, run = entries[-1], cursor.run
+        cursor.seq = last.seq
+        if run.log.ended and last.seq >= run.log.last_seq and self._cursors.get(run.run_id) is cursor:
+            self.unfollow(run)  # before it is sent: whoever has the end may ask for all of it again
         yield frames.grouped([entry.frames[0] for entry in entries])
         yield from last.frames[1:]  # an End is the last of its run, so only the last entry has data frames
         self.moved_at = self._clock()
-        cursor.seq = last.seq
-        run = cursor.run
-        if run.log.ended and last.seq >= run.log.last_seq and self._cursors.get(run.run_id) is cursor:
-            self.unfollow(run)

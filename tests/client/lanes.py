@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from remote_runtime.wire.frames import framed
-from remote_runtime.wire.lane import LaneReader
 from tests.client.standin import Worker
+from tests.sockets import received
 
 
 class _Aborted(Exception):
@@ -61,13 +59,3 @@ class LaneServer:
                 for frame in self._worker.attach(received(sock), self):  # type: ignore[arg-type]
                     sock.sendall(framed(frame))
             sock.shutdown(socket.SHUT_RDWR)  # closing alone is not seen while a thread waits for it
-
-
-def received(sock: socket.socket) -> Iterator[bytes]:
-    """The frames of a lane until its end, waiting for each."""
-    reader = LaneReader()
-    with suppress(OSError, EOFError, ValueError):
-        while True:
-            select.select([sock], [], [])
-            with suppress(BlockingIOError):
-                yield from reader.receive(sock)
