@@ -199,6 +199,7 @@ class LaneReader:
 
     Attributes:
         limit_bytes: May be raised, once the peer has shown who it is.
+        has_more: Whether the last portion filled the room, so that there may be more at once.
     """
 
     def __init__(self, limit_bytes: int = limits.FRAME_LIMIT_BYTES) -> None:
@@ -207,6 +208,7 @@ class LaneReader:
         self._start = self._end = 0
         self._fds: deque[int] = deque()
         self._damage: Failed | None = None
+        self.has_more = False
 
     def receive(self, sock: socket.socket) -> list[bytes]:
         """Take one portion of a socket and return the frames that it completes.
@@ -226,6 +228,7 @@ class LaneReader:
         if not count:
             raise EOFError("the peer has closed")
         self._end += count
+        self.has_more = count == len(view)
         whole: list[bytes] = []
         try:
             whole.extend(self._cut())

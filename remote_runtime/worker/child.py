@@ -202,7 +202,7 @@ class Child:
 
     def _read(self) -> None:
         for _ in range(_RECEIVES_AT_ONCE):
-            if not self._receive() or self._paused:
+            if not self._receive() or self._paused or not self._reader.has_more:
                 return
 
     def _receive(self) -> bool:
