@@ -17,7 +17,6 @@ import select
 import socket
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -35,6 +34,9 @@ IDLE_S = 0.5
 
 LINGER_S = 0.05
 """How long the own thread leaves what arrives to a thread that has led just now and will be back."""
+
+LEAVE_S = 1.0
+"""How long a stream that has ended stays open for threads that are still at it."""
 
 _PORTION_BYTES = 256 * limits.KIB
 _READABLE = getattr(select, "EPOLLIN", 0)
@@ -99,16 +101,15 @@ class Lane:
         self._epoll.register(self._fd, _READABLE)
         _open.add(self)
 
-    def __del__(self) -> None:
-        self.forsake()
-
     def forsake(self) -> None:
         """Close what this process holds of it, without a word to the other side."""
-        self._sock.close()
-        if not self._epoll.closed:
-            self._epoll.close()
-            for fd in (self._nudged, self._woken):
-                os.close(fd)
+        with self._lock:
+            self._sock.close()
+            if not self._epoll.closed:
+                self._epoll.close()
+                for fd in (self._nudged, self._woken):
+                    os.close(fd)
+        _open.discard(self)
 
     # ---- the stream's own thread --------------------------------------------------------------------------
 
@@ -133,12 +134,12 @@ class Lane:
             self._hang_up()
 
     def _hang_up(self) -> None:
-        """Close the socket, once nobody is at it. The other descriptors go with the object: anyone may wake it."""
+        """Close it, once nobody is at it any more: all are told, and leave at once."""
         self.cancel()
-        while self._reading or self._sending:
+        deadline_s = time.monotonic() + LEAVE_S
+        while (self._reading or self._sending or self._leader) and time.monotonic() < deadline_s:
             time.sleep(0.001)
-        with self._lock:
-            self._sock.close()
+        self.forsake()
 
     def _look(self, found: list[tuple[int, int]]) -> None:
         masks = dict(found)
@@ -159,7 +160,7 @@ class Lane:
         """Switch the socket on or off for the own thread."""
         with self._lock:
             mask = 0 if self._leader or self._lingering else _READABLE
-            if self._sock.fileno() >= 0:
+            if not self._epoll.closed:
                 self._epoll.modify(self._fd, mask | (_WRITABLE if self._choked else 0))
 
     # ---- whoever waits ------------------------------------------------------------------------------------
@@ -199,7 +200,7 @@ class Lane:
     def nudge(self) -> None:
         """Let who leads look again, where it waits just now."""
         if self._polling:
-            os.eventfd_write(self._nudged, 1)
+            self._wake(self._nudged)
 
     def _read_until(self, ready: Callable[[], bool], deadline_s: float | None) -> None:
         while not ready() and self._error is None:
@@ -283,8 +284,13 @@ class Lane:
     def _end(self, error: Exception) -> None:
         if self._error is None:
             self._error = error
-        os.eventfd_write(self._woken, 1)
+        self._wake(self._woken)
         self.nudge()
+
+    def _wake(self, fd: int) -> None:
+        with self._lock:
+            if not self._epoll.closed:
+                os.eventfd_write(fd, 1)
 
     def _own_process(self) -> None:
         if os.getpid() != self._pid:
@@ -303,12 +309,13 @@ def _drain(fd: int) -> None:
         os.eventfd_read(fd)
 
 
-_open: weakref.WeakSet[Lane] = weakref.WeakSet()
+_open: set[Lane] = set()
 """Lanes of this process; a forked child lets go of them, so that their end is seen when the parent's is closed."""
 
 
 def _forsake_all() -> None:
     for left in list(_open):
+        left._lock = threading.RLock()  # a thread that the child lacks may have held it
         left.forsake()
 
 
