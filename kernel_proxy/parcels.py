@@ -117,6 +117,7 @@ class Outgoing:
     def __init__(self, cut: Callable[[], None]) -> None:
         self._cut = cut
         self._queue: deque[Parcel] = deque()
+        self._late: deque[Parcel] = deque()
         self._hurried: deque[bytes] = deque()
         self._ids = itertools.count(1)
         self._within = self._over = self._closed = False
@@ -126,11 +127,16 @@ class Outgoing:
     @property
     def pending(self) -> bool:
         """Whether there is something to draw."""
-        return bool(self._hurried or self._queue or self._within) and not self._over
+        return bool(self._hurried or self._queue or self._late or self._within) and not self._over
 
     def put(self, parcel: Parcel) -> None:
         """Send a parcel behind those that wait."""
         self._queue.append(parcel)
+        self._ring()
+
+    def put_late(self, parcel: Parcel) -> None:
+        """Send a parcel that nobody waits for, behind all that waits now or comes before it is drawn."""
+        self._late.append(parcel)
         self._ring()
 
     def hurry(self, frame: bytes) -> None:
@@ -168,6 +174,8 @@ class Outgoing:
                 yield self._hurried.popleft()
             elif self._queue:
                 yield from self._pieces(self._queue.popleft())
+            elif self._late:
+                yield from self._pieces(self._late.popleft())
             else:
                 yield None
 

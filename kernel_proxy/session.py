@@ -195,9 +195,9 @@ class Session:
         return run
 
     def _acknowledge(self, message: pb.ToWorker) -> None:
-        """Send an acknowledgement with what comes next: nobody waits for it."""
+        """Send an acknowledgement behind what comes next: nobody waits for it."""
         if os.getpid() == self._pid:
-            self._attachment.send(Parcel(message))
+            self._attachment.send_late(Parcel(message))
 
     def _ask(self, message: pb.ToWorker, bundle: Bundle | None = None, timeout_s: float | None = None) -> Reply:
         with self._exchange.lock:

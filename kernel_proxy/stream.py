@@ -185,6 +185,12 @@ class Attachment:
         if outgoing is not None:
             outgoing.put(parcel)
 
+    def send_late(self, parcel: Parcel) -> None:
+        """Send a parcel some time soon, with or behind what is sent next."""
+        outgoing = self._outgoing
+        if outgoing is not None:
+            outgoing.put_late(parcel)
+
     def flush(self) -> None:
         """Send what waits. Safe to call from a signal handler."""
         stream = self._stream

@@ -294,7 +294,7 @@ class Runner:
         if not run.log.append(event, time.time(), pieces):
             return
         if event.HasField("started"):
-            self._loop.call_later(self._tuning.started_s, run.wake_followers)
+            run.timers.append(self._loop.call_later(self._tuning.started_s, run.wake_followers))
         else:
             run.wake_followers()
 
