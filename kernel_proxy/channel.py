@@ -159,7 +159,12 @@ class Door:
         Raises:
             WarmcellError: The server refused, or cannot be reached.
         """
-        future = self._callable(method).future(request, timeout=timeout_s, metadata=self._metadata())
+        callable_ = self._callable(method)
+        try:
+            future = callable_.future(request, timeout=timeout_s, metadata=self._metadata())
+        except ValueError:  # another thread has closed the channel in between
+            closed = f"the connection to {self.where} was closed in this process"
+            raise RuntimeUnavailable(closed, "connect again") from None
         try:
             return future.result()  # unlike a blocking call it can be interrupted at any time
         except grpc.RpcError as error:

@@ -85,3 +85,12 @@ def test_a_certificate_bundle_that_cannot_be_read(short: Path) -> None:
 
 def test_the_stand_in_serves_the_whole_table() -> None:
     assert all(hasattr(GatewayStandIn, name) for name in GATEWAY)
+
+
+def test_a_door_that_is_closed_meanwhile_says_so(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door(GATEWAY_SERVICE, Address(f"unix:{short}/nobody.sock"), "t")
+    call = door._callable("Stop")
+    door.close()
+    monkeypatch.setattr(door, "_callable", lambda method: call)
+    with pytest.raises(RuntimeUnavailable, match="was closed in this process"):
+        door.call("Stop", pb.StopRequest())
