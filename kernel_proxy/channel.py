@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 # Read once, when gRPC is loaded: no line of its own may reach a notebook. Its fork handlers wait for open
@@ -26,6 +27,7 @@ from google.protobuf.message import Message  # noqa: E402
 
 from kernel_proxy.errors import RuntimeUnavailable, WarmcellError, from_failure  # noqa: E402
 from remote_runtime.wire import messages_pb2 as pb  # noqa: E402
+from remote_runtime.wire.frames import ungrouped  # noqa: E402
 from remote_runtime.wire.methods import (  # noqa: E402
     AUTHORIZATION,
     CHANNEL_OPTIONS,
@@ -157,7 +159,12 @@ class Door:
         Raises:
             WarmcellError: The server refused, or cannot be reached.
         """
-        future = self._callable(method).future(request, timeout=timeout_s, metadata=self._metadata())
+        callable_ = self._callable(method)
+        try:
+            future = callable_.future(request, timeout=timeout_s, metadata=self._metadata())
+        except ValueError:  # another thread has closed the channel in between
+            closed = f"the connection to {self.where} was closed in this process"
+            raise RuntimeUnavailable(closed, "connect again") from None
         try:
             return future.result()  # unlike a blocking call it can be interrupted at any time
         except grpc.RpcError as error:
@@ -220,30 +227,44 @@ class Door:
 
 
 class Frames:
-    """One open stream of raw frames: iterate to receive, `cancel` to end it.
+    """One open stream of raw frames, as `stream.FrameStream`: a thread of gRPC's sends, one of ours reads.
 
     Args:
         call: gRPC's rendezvous.
         where: The server in words.
     """
 
+    takes_fds = False
+
     def __init__(self, call: grpc.Call, where: str) -> None:
         self._call, self._where = call, where
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield frames until the stream ends, which is never in silence.
+    def serve(self, take: Callable[[bytes], None]) -> None:
+        """Pass frames on until the stream ends, which is never in silence.
 
         Raises:
             BrokenStream: The stream ended, for whatever reason.
+            Exception: What `take` raised.
         """
         try:
-            yield from self._call
+            for frame in chain.from_iterable(map(ungrouped, self._call)):
+                take(frame)
         except grpc.RpcError as error:
             raise BrokenStream(failure_of(error, self._where)) from None
         raise BrokenStream(pb.Failure(code="unavailable", message=f"{self._where} closed the stream", hint=_AGAIN))
 
+    def lead(self, ready: Callable[[], bool], deadline_s: float | None) -> bool:
+        """Refuse: only one thread can read a call."""
+        return False
+
+    def nudge(self) -> None:
+        """Wake nobody, as nobody leads."""
+
+    def flush(self) -> None:
+        """Leave it to gRPC's thread to send."""
+
     def cancel(self) -> None:
-        """End the stream from this side; the iteration then ends with `BrokenStream`."""
+        """End the stream from this side; `serve` then ends with `BrokenStream`."""
         self._call.cancel()
 
 

@@ -14,9 +14,9 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
 
-from kernel_proxy.errors import from_failure
+from kernel_proxy.bell import Bell
+from kernel_proxy.errors import WarmcellError, from_failure
 from kernel_proxy.parcels import Parcel
 from kernel_proxy.runs import RunStream
 from remote_runtime.wire import messages_pb2 as pb
@@ -28,12 +28,45 @@ LATE_RUNS_COUNT = 200
 """Ended runs of which late events are still asked for on a new stream; the latest ones."""
 
 
+class Answer:
+    """The reply to one request, once it is there."""
+
+    def __init__(self) -> None:
+        self.bell = Bell()
+        self._reply: Reply | None = None
+        self._error: WarmcellError | None = None
+
+    def ready(self) -> bool:
+        """Tell whether it is there."""
+        return self._reply is not None or self._error is not None
+
+    def give(self, reply: Reply) -> None:
+        """Take the reply."""
+        self._reply = reply
+        self.bell.ring()
+
+    def refuse(self, error: WarmcellError) -> None:
+        """Take a refusal."""
+        self._error = error
+        self.bell.ring()
+
+    def result(self) -> Reply:
+        """Return the reply, which is there.
+
+        Raises:
+            WarmcellError: The request was refused.
+        """
+        if self._reply is None:
+            raise self._error or WarmcellError("a reply was read before it was there")
+        return self._reply
+
+
 class Exchange:
     """The open requests and live runs of one session.
 
     Args:
-        on_notice: Called with each notice, by the reader thread.
-        on_late: Called with each event that comes after its run's end, by the reader thread.
+        on_notice: Called with each notice, by the thread that reads the stream just then.
+        on_late: Called with each event that comes after its run's end, by that thread too.
 
     Attributes:
         lock: Held while something is registered and sent, so that a new stream takes over in between.
@@ -49,18 +82,18 @@ class Exchange:
         self._ids = itertools.count(1)
         self._runs: dict[str, list[RunStream]] = {}
         self._refusable: dict[int, RunStream] = {}
-        self._requests: dict[int, tuple[Parcel, Future[Reply]]] = {}
+        self._requests: dict[int, tuple[Parcel, Answer]] = {}
 
     def number(self, message: pb.ToWorker) -> pb.ToWorker:
         """Give a message its request id."""
         message.request_id = next(self._ids)
         return message
 
-    def expect(self, parcel: Parcel) -> Future[Reply]:
-        """Register a request, whose reply the future will hold."""
-        future: Future[Reply] = Future()
-        self._requests[parcel.message.request_id] = parcel, future
-        return future
+    def expect(self, parcel: Parcel) -> Answer:
+        """Register a request."""
+        answer = Answer()
+        self._requests[parcel.message.request_id] = parcel, answer
+        return answer
 
     def forget(self, parcel: Parcel) -> None:
         """Stop waiting for a reply; when it comes, it is dropped."""
@@ -127,8 +160,8 @@ class Exchange:
         with self.lock:
             self.lost = self.lost or failure
             requests, self._requests = self._requests, {}
-        for _, future in requests.values():
-            future.set_exception(from_failure(failure))
+        for _, answer in requests.values():
+            answer.refuse(from_failure(failure))
         return [run for runs in list(self._runs.values()) for run in runs]
 
     def _event(self, whole: Reply) -> list[Parcel]:
@@ -167,11 +200,11 @@ class Exchange:
         run = self._refusable.get(message.request_id)
         if run is not None and failed is not None:
             self._refused(run, message.failure)
-        _, future = self._requests.pop(message.request_id, (None, None))
-        if future is not None and failed is not None:
-            future.set_exception(failed)
-        elif future is not None:
-            future.set_result(whole)
+        _, answer = self._requests.get(message.request_id, (None, None))  # whoever asked forgets it
+        if answer is not None and failed is not None:
+            answer.refuse(failed)
+        elif answer is not None:
+            answer.give(whole)
 
     def _refused(self, run: RunStream, failure: pb.Failure) -> None:
         if run.arrived_seq:  # it had begun, so it is owed an end

@@ -12,15 +12,12 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from itertools import islice
 from typing import Any
 
 from kernel_proxy.errors import FilesError, NotFound, RunTimeout
-from kernel_proxy.exchange import Reply
 from kernel_proxy.localfiles import near, shown
-from kernel_proxy.session import Session
+from kernel_proxy.session import Asked, Session
 from remote_runtime.wire import messages_pb2 as pb
 
 UNDER_WAY_COUNT = 6
@@ -40,7 +37,7 @@ class Folder:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def start(self, **body: Any) -> Future[Reply]:
+    def start(self, **body: Any) -> Asked:
         """Ask, and return at once; the one argument is a field of `pb.FileRequest`."""
         return self._session.ask_files(pb.FileRequest(**body))
 
@@ -55,7 +52,7 @@ class Folder:
         """
         try:
             return self.start(**body).result(timeout_s).message.files
-        except FutureTimeout:
+        except TimeoutError:
             what = f"the session did not answer about its files within {timeout_s:g} s"
             raise RunTimeout(what, "try again") from None
 
@@ -125,7 +122,7 @@ class Window:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._under_way: deque[tuple[Future[Reply], Callable[[pb.FileReply], None]]] = deque()
+        self._under_way: deque[tuple[Asked, Callable[[pb.FileReply], None]]] = deque()
 
     def put(self, take: Callable[[pb.FileReply], None], **body: Any) -> None:
         """Ask, once there is room for it.

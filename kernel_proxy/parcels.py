@@ -1,6 +1,6 @@
 """What goes out on a session's stream: messages with their bundles, in order, and the few that may overtake.
 
-    Parcel -> Outgoing.put   -> frames, drawn by gRPC as fast as the worker reads
+    Parcel -> Outgoing.put   -> frames, drawn by the stream as fast as the worker reads
     frame  -> Outgoing.hurry -> before the next frame, even between the pieces of an upload
 
 Pieces are cut from a bundle only when they are drawn, so an upload needs one piece of memory, not a copy.
@@ -12,13 +12,14 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from queue import SimpleQueue
 
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
+from remote_runtime.wire.lane import Laden, fds_copied
 
 
 class Stage(Enum):
@@ -36,10 +37,11 @@ class Parcel:
     Args:
         message: The message; it is not changed.
         bundle: What travels with it.
+        fds: Descriptors that travel beside it, where the stream takes them; they stay the caller's.
     """
 
-    def __init__(self, message: pb.ToWorker, bundle: Bundle | None = None) -> None:
-        self.message, self.bundle = message, bundle
+    def __init__(self, message: pb.ToWorker, bundle: Bundle | None = None, fds: Sequence[int] = ()) -> None:
+        self.message, self.bundle, self._fds = message, bundle, fds
         self.stage = Stage.WAITING
         self.sent_bytes = 0
         self.send_s = 0.0
@@ -74,7 +76,8 @@ class Parcel:
 
     def _all_frames(self, bundle_id: int) -> Iterator[bytes]:
         message, pieces = self._announced(bundle_id)
-        yield frames.control(message)
+        frame = frames.control(message)
+        yield Laden(frame, fds_copied(self._fds)) if self._fds else frame
         yield from pieces
 
     def _announced(self, bundle_id: int) -> tuple[pb.ToWorker, Iterator[bytes]]:
@@ -103,7 +106,9 @@ def _marked(items: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 
 class Outgoing:
-    """The sending side of one stream, drawn from by a thread of gRPC's.
+    """The sending side of one stream.
+
+    A stream either iterates, in a thread of its own that waits for more, or draws one frame after the other.
 
     Args:
         cut: Called when an upload was abandoned half-way: the peer can forget it only with the stream.
@@ -111,37 +116,76 @@ class Outgoing:
 
     def __init__(self, cut: Callable[[], None]) -> None:
         self._cut = cut
-        self._queue: SimpleQueue[Parcel | bytes | None] = SimpleQueue()
+        self._queue: deque[Parcel] = deque()
+        self._late: deque[Parcel] = deque()
         self._hurried: deque[bytes] = deque()
         self._ids = itertools.count(1)
+        self._within = self._over = self._closed = False
+        self._frames = self._drawn()
+        self._more: SimpleQueue[None] | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to draw."""
+        return bool(self._hurried or self._queue or self._late or self._within) and not self._over
 
     def put(self, parcel: Parcel) -> None:
         """Send a parcel behind those that wait."""
-        self._queue.put(parcel)
+        self._queue.append(parcel)
+        self._ring()
+
+    def put_late(self, parcel: Parcel) -> None:
+        """Send a parcel that nobody waits for, behind all that waits now or comes before it is drawn."""
+        self._late.append(parcel)
+        self._ring()
 
     def hurry(self, frame: bytes) -> None:
         """Send a frame before everything that waits. Safe to call from a signal handler."""
         self._hurried.append(frame)
-        self._queue.put(b"")  # wakes the sender; it finds the frame by itself
+        self._ring()
 
     def close(self) -> None:
-        """Let the sender end."""
-        self._queue.put(None)
+        """Let the iteration end, once everything is drawn."""
+        self._closed = True
+        self._ring()
+
+    def draw(self) -> bytes | None:
+        """Return the next frame, None when there is none now."""
+        return next(self._frames, None)
 
     def __iter__(self) -> Iterator[bytes]:
-        for parcel in iter(self._queue.get, None):
-            yield from self._overtaking()
-            if not isinstance(parcel, Parcel):
-                continue
-            began = False
-            for frame in parcel.frames(next(self._ids)):
-                began = True
+        self._more = more = SimpleQueue[None]()
+        while not self._over:
+            frame = self.draw()
+            if frame is not None:
                 yield frame
-                yield from self._overtaking()
-            if began and parcel.stage is Stage.ABANDONED:
-                self._cut()
+            elif self._closed or self._over:
                 return
+            elif not self.pending:
+                more.get()
 
-    def _overtaking(self) -> Iterator[bytes]:
-        while self._hurried:
-            yield self._hurried.popleft()
+    def _ring(self) -> None:
+        if self._more is not None:
+            self._more.put(None)
+
+    def _drawn(self) -> Iterator[bytes | None]:
+        while not self._over:
+            if self._hurried:
+                yield self._hurried.popleft()
+            elif self._queue:
+                yield from self._pieces(self._queue.popleft())
+            elif self._late:
+                yield from self._pieces(self._late.popleft())
+            else:
+                yield None
+
+    def _pieces(self, parcel: Parcel) -> Iterator[bytes]:
+        for frame in parcel.frames(next(self._ids)):
+            self._within = True
+            yield frame
+            while self._hurried:
+                yield self._hurried.popleft()
+        self._over = self._within and parcel.stage is Stage.ABANDONED
+        self._within = False
+        if self._over:
+            self._cut()

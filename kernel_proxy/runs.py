@@ -1,24 +1,27 @@
 """One run as its client sees it: an iterator of numbered events, whatever happens to the connection.
 
-    reader thread -> feed(event) -> [in order, each once] -> inbox -> __next__ -> shown -> ack
+    feed(event), by whoever reads -> [in order, each once] -> inbox -> __next__ -> shown -> ack
 
-Order and uniqueness are kept here, by number: what a worker replays and was taken before is left out.
+Order and uniqueness are kept here, by number: what a worker replays and was taken before is left out. One append
+takes an event in, and all that is known of the run follows from the last one: an interrupt may come anywhere.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from queue import SimpleQueue
 
-from kernel_proxy import waiting
+from kernel_proxy.bell import Bell
 from kernel_proxy.errors import WarmcellError
 from kernel_proxy.parcels import Parcel
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
 
 ACK_EVENTS = 256
-"""How many shown events one acknowledgement covers; the end is acknowledged at once."""
+"""How many shown events one acknowledgement covers; an end has one of its own."""
+
+
+_Item = tuple[pb.Event, Bundle | None]
 
 
 class RunStream(Iterator[pb.Event]):
@@ -27,28 +30,33 @@ class RunStream(Iterator[pb.Event]):
     Args:
         run_id: The run.
         parcel: The `Run` or `Follow` that asks for it.
-        send: Sends an acknowledgement.
+        send: Sends an acknowledgement, some time soon.
         after_seq: Number of the last event not wanted.
+        wait: Waits until something is so, by the run's bell.
 
     Attributes:
-        bundle: Values that came back, once the end has arrived.
-        end: The end, once it has arrived.
         interrupt: An interrupt that no event has answered yet; it is sent again after a reconnect.
+        following: Whether the worker was asked for events, and none has come yet.
     """
 
-    def __init__(self, run_id: str, parcel: Parcel, send: Callable[[pb.ToWorker], None], after_seq: int = 0) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        parcel: Parcel,
+        send: Callable[[pb.ToWorker], None],
+        after_seq: int = 0,
+        wait: Callable[[Bell, Callable[[], bool]], object] = lambda bell, ready: bell.wait(ready, lambda: None),
+    ) -> None:
         self.run_id = run_id
         self.parcel = parcel
-        self.bundle: Bundle | None = None
-        self.end: pb.End | None = None
         self.interrupt: pb.Interrupt | None = None
         self.following = False
-        self._send = send
-        self._arrived_seq = self._acked_seq = self._shown_seq = after_seq
+        self._send, self._wait = send, wait
+        self._after_seq = self._acked_seq = after_seq
         self._error: WarmcellError | None = None
-        self._over = False
-        self._inbox: deque[pb.Event] = deque()
-        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._inbox: deque[_Item] = deque()
+        self._shown: _Item | None = None
+        self._bell = Bell()
 
     @property
     def sent_bytes(self) -> int:
@@ -61,14 +69,27 @@ class RunStream(Iterator[pb.Event]):
         return self.parcel.send_s
 
     @property
+    def end(self) -> pb.End | None:
+        """The end, once it has arrived."""
+        last = self._last
+        return last[0].end if last is not None and last[0].HasField("end") else None
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """Values that came back, once the end has arrived."""
+        last = self._last
+        return last[1] if last is not None else None
+
+    @property
     def arrived_seq(self) -> int:
         """Number of the last event that arrived here."""
-        return self._arrived_seq
+        last = self._last
+        return last[0].seq if last is not None else self._after_seq
 
     @property
     def over(self) -> bool:
         """Whether nothing more can arrive."""
-        return self._over
+        return self._error is not None or self.end is not None
 
     def __iter__(self) -> RunStream:
         return self
@@ -79,23 +100,22 @@ class RunStream(Iterator[pb.Event]):
         Raises:
             WarmcellError: The run was refused, so it has no end.
         """
-        self.ack(self._shown_seq)
-        while not self._inbox:
-            if self.over and not self._inbox:
-                break
-            waiting.take(self._wake)
+        if self._shown is not None:
+            self.ack(self._shown[0].seq)
+        if not self._inbox and not self.over:
+            self._wait(self._bell, lambda: bool(self._inbox) or self.over)
         if not self._inbox:
             raise StopIteration if self._error is None else self._error
-        event = self._inbox[0]
-        self._shown_seq = event.seq
+        self._shown = item = self._inbox[0]
         # Not popleft(): an interrupt between a call's return and the assignment would lose the event.
         del self._inbox[0]
-        return event
+        return item[0]
 
     def ack(self, seq: int) -> None:
         """Say that everything up to an event has been shown; the worker hears of it in batches."""
-        ended = self.end is not None and seq >= self._arrived_seq
-        if seq > self._acked_seq and (ended or seq - self._acked_seq >= ACK_EVENTS):
+        if seq <= self._acked_seq:
+            return
+        if seq - self._acked_seq >= ACK_EVENTS or (self.end is not None and seq >= self.arrived_seq):
             self._acked_seq = seq
             self._send(pb.ToWorker(ack=pb.Ack(run_id=self.run_id, seq=seq)))
 
@@ -105,9 +125,10 @@ class RunStream(Iterator[pb.Event]):
         Returns:
             Whether events are missing before it, so that the worker must be asked for them.
         """
-        if self.over or event.seq <= self._arrived_seq:
+        arrived_seq = self.arrived_seq
+        if event.seq <= arrived_seq or self.over:
             return False
-        if event.seq != self._arrived_seq + 1 and not _stands_for_earlier(event):
+        if event.seq != arrived_seq + 1 and not _stands_for_earlier(event):
             missing, self.following = not self.following, True
             return missing
         self.following, self.interrupt = False, None
@@ -117,23 +138,24 @@ class RunStream(Iterator[pb.Event]):
     def finish(self, end: pb.End, at: float) -> None:
         """End the run from this side, because the worker never will."""
         if not self.over:
-            self._take(pb.Event(run_id=self.run_id, seq=self._arrived_seq + 1, at=at, end=end), None)
+            self._take(pb.Event(run_id=self.run_id, seq=self.arrived_seq + 1, at=at, end=end), None)
 
     def refuse(self, error: WarmcellError) -> None:
         """Take the refusal of the run: it never was, and has no end."""
         if not self.over:
             self._error = error
-            self._over = True
-            self._wake.put(None)
+            self._bell.ring()
+
+    @property
+    def _last(self) -> _Item | None:
+        try:
+            return self._inbox[-1]
+        except IndexError:
+            return self._shown
 
     def _take(self, event: pb.Event, bundle: Bundle | None) -> None:
-        ends = event.WhichOneof("body") == "end"
-        if ends:
-            self.bundle, self.end = bundle, event.end
-        self._arrived_seq = event.seq
-        self._inbox.append(event)
-        self._over = ends  # last: whoever sees it finds the end in the inbox
-        self._wake.put(None)
+        self._inbox.append((event, bundle))
+        self._bell.ring()
 
 
 def _stands_for_earlier(event: pb.Event) -> bool:

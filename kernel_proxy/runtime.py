@@ -16,14 +16,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from kernel_proxy import embedded, statedir
+from kernel_proxy import embedded, lane, statedir
 from kernel_proxy.channel import Address, Door, Frames, is_away
 from kernel_proxy.discovery import Found, discover
 from kernel_proxy.errors import RuntimeDefect, RuntimeUnavailable, VersionMismatch, WarmcellError
+from kernel_proxy.parcels import Outgoing
 from kernel_proxy.session import Session
-from kernel_proxy.settings import Settings, load_settings
+from kernel_proxy.settings import GRPC, Settings, load_settings
+from kernel_proxy.stream import FrameStream
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
+from remote_runtime.wire.lane import path_of
 from remote_runtime.wire.methods import GATEWAY_SERVICE, SESSION, SESSION_TOKEN, WORKER_SERVICE
 
 T = TypeVar("T")
@@ -272,7 +275,7 @@ class Runtime:
 
 
 class WorkerLine:
-    """The way to one session's worker: its Unix socket on this machine, else through the gateway.
+    """The way to one session's worker: on this machine its lane, or its gRPC socket, else through the gateway.
 
     Args:
         runtime: Who can relay.
@@ -288,16 +291,23 @@ class WorkerLine:
         """Whether the worker is on this machine."""
         return bool(self._granted.unix) and self._granted.versions.host == versions.host_id()
 
-    def dial(self, outgoing: Iterable[bytes], attempt: int) -> Frames:
+    def dial(self, outgoing: Outgoing, attempt: int) -> FrameStream:
         """Open a stream; every other attempt goes through the gateway, lest the socket is not ours to use."""
         self.hang_up()
         granted = self._granted
         if self.same_host and attempt % 2 == 0 and os.path.exists(granted.unix):
+            if self._has_lane:
+                return lane.dial(path_of(granted.unix), outgoing)
             self._door = Door(WORKER_SERVICE, Address(f"unix:{granted.unix}"), granted.token)
             return self._door.frames("Attach", outgoing)
         if attempt and not self.same_host:
             self._runtime.reach(quietly=True)  # here the gateway is part of the way
         return self._runtime.relay(outgoing, granted.session_id, granted.token)
+
+    @property
+    def _has_lane(self) -> bool:
+        wanted = self._runtime.settings.transport != GRPC
+        return wanted and lane.is_possible() and os.path.exists(path_of(self._granted.unix))
 
     def exit_reason(self) -> pb.ExitReply | None:
         """Ask the gateway whether the worker is gone; None when it cannot be asked."""

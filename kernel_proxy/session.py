@@ -11,13 +11,10 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
-from kernel_proxy import waiting
 from kernel_proxy.errors import NotFound, RunTimeout, RuntimeUnavailable, from_failure
-from kernel_proxy.exchange import Exchange, Reply
+from kernel_proxy.exchange import Answer, Exchange, Reply
 from kernel_proxy.mirror import SessionMirror
 from kernel_proxy.parcels import Parcel, Stage
 from kernel_proxy.runs import RunStream
@@ -31,6 +28,32 @@ __all__ = ["RunStream", "Session"]
 
 STATUS_OF: dict[str, str] = {"user": "interrupted", "cancelled": "cancelled", "timeout": "timeout"}
 """Why a run is interrupted -> status of its end, for a run that never reached the worker."""
+
+
+class Asked:
+    """A request whose answer is waited for later.
+
+    Args:
+        answer: It, once it is there.
+        attachment: The stream on which it comes.
+    """
+
+    def __init__(self, answer: Answer, attachment: Attachment) -> None:
+        self._answer, self._attachment = answer, attachment
+
+    def result(self, timeout_s: float | None = None) -> Reply:
+        """Wait for the answer.
+
+        Args:
+            timeout_s: Longest wait; None waits for ever.
+
+        Raises:
+            TimeoutError: It did not come in time.
+            WarmcellError: The request was refused.
+        """
+        if not self._attachment.wait(self._answer.bell, self._answer.ready, timeout_s):
+            raise TimeoutError(f"no answer within {timeout_s:g} s")
+        return self._answer.result()
 
 
 class Session:
@@ -47,8 +70,8 @@ class Session:
         session_id: Its id at the gateway.
         devices: What it holds.
         fresh: Whether its namespace was empty when it was opened.
-        on_notice: Called with each `pb.Notice` about the session, by the reader thread.
-        on_late: Called with each event that comes after the end of a run, by the reader thread.
+        on_notice: Called with each `pb.Notice` about the session, by the thread that reads just then.
+        on_late: Called with each event that comes after the end of a run, by that thread too.
     """
 
     def __init__(self, name: str, target: str, granted: pb.Granted, line: Line, namespace: dict[str, Any]) -> None:
@@ -195,20 +218,21 @@ class Session:
         """Describe the worker's Python and packages."""
         return self._ask(pb.ToWorker(environment=pb.Environment())).message.environment
 
-    def ask_files(self, request: pb.FileRequest) -> Future[Reply]:
+    def ask_files(self, request: pb.FileRequest) -> Asked:
         """Ask about the working directory; several requests may be under way, also while a cell runs.
 
         An answer that nobody waits for any more is dropped when it comes.
 
         Raises:
-            WarmcellError: The session is lost; the future raises it too.
+            WarmcellError: The session is lost; waiting for the answer raises it too.
         """
         with self._exchange.lock:
             self._own()
             parcel = Parcel(self._exchange.number(pb.ToWorker(files=request)))
-            future = self._exchange.expect(parcel)
+            answer = self._exchange.expect(parcel)
             self._attachment.send(parcel)
-        return future
+        self._attachment.flush()
+        return Asked(answer, self._attachment)
 
     def ask_sources(self, asked: pb.Sources) -> pb.Sources:
         """Ask which contents of a tree of local modules the session lacks.
@@ -238,6 +262,7 @@ class Session:
         """
         self._own()
         self._attachment.send(Parcel(pb.ToWorker(comm=message)))
+        self._attachment.flush()
 
     def answer(self, answer: pb.Input) -> None:
         """Answer a run that asks for input; sent again if the stream breaks.
@@ -255,6 +280,7 @@ class Session:
         """Let go of handles. Never fails: a lost session holds nothing any more, a forked child never did."""
         if os.getpid() == self._pid and self.lost is None:
             self._attachment.send(Parcel(pb.ToWorker(drop=pb.Drop(tokens=tokens))))
+            self._attachment.flush()
 
     def close(self) -> None:
         """Detach; the session and its runs live on at the runtime."""
@@ -267,30 +293,32 @@ class Session:
         with exchange.lock:
             self._own()
             parcel = Parcel(exchange.number(message), bundle)
-            run = RunStream(run_id, parcel, self._acknowledge, after_seq)
+            run = RunStream(run_id, parcel, self._acknowledge, after_seq, self._attachment.wait)
             run.following = message.HasField("follow")
             exchange.watch(run)
             self._attachment.send(parcel)
+        self._attachment.flush()
         return run
 
     def _acknowledge(self, message: pb.ToWorker) -> None:
+        """Send an acknowledgement behind what comes next: nobody waits for it."""
         if os.getpid() == self._pid:
-            self._attachment.send(Parcel(message))
+            self._attachment.send_late(Parcel(message))
 
     def _ask(self, message: pb.ToWorker, bundle: Bundle | None = None, timeout_s: float | None = None) -> Reply:
         with self._exchange.lock:
             self._own()
             parcel = Parcel(self._exchange.number(message), bundle)
-            future = self._exchange.expect(parcel)
+            answer = self._exchange.expect(parcel)
             self._attachment.send(parcel)
         try:
-            return waiting.result_of(future, timeout_s)
-        except FutureTimeout:
-            what = message.WhichOneof("body")
-            raise RunTimeout(
-                f"session {self.name} did not answer `{what}` within {timeout_s:g} s",
-                "it answers when its running cell has ended",
-            ) from None
+            self._attachment.flush()
+            if not self._attachment.wait(answer.bell, answer.ready, timeout_s):
+                raise RunTimeout(
+                    f"session {self.name} did not answer `{message.WhichOneof('body')}` within {timeout_s:g} s",
+                    "it answers when its running cell has ended",
+                )
+            return answer.result()
         except KeyboardInterrupt:
             if not parcel.abandon():
                 self._attachment.hurry(pb.ToWorker(interrupt=pb.Interrupt(why="user")))  # this request

@@ -33,8 +33,13 @@ ENVIRONMENT: Mapping[str, str] = {
     "imports": "WARMCELL_IMPORTS",
     "start": "WARMCELL_START",
     "answer_s": "WARMCELL_ANSWER_S",
+    "transport": "WARMCELL_TRANSPORT",
 }
 """Setting -> the environment variable that sets it."""
+
+AUTO, GRPC = "auto", "grpc"
+TRANSPORTS = (AUTO, GRPC)
+"""How a worker on this machine is reached: over its plain Unix socket where that can be, or over gRPC always."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Settings:
         files_keep_s: Seconds that a session's working directory outlives the session, on the embedded runtime.
         start_s: Seconds that the embedded runtime may take to start.
         answer_s: Seconds that a gateway may take to answer a question.
+        transport: How a worker on this machine is reached, one of `TRANSPORTS`.
     """
 
     url: str = ""
@@ -72,6 +78,7 @@ class Settings:
     files_keep_s: float = limits.FILES_KEEP_S
     start_s: float = 60.0
     answer_s: float = 15.0
+    transport: str = AUTO
 
     @property
     def embedded(self) -> bool:
@@ -186,6 +193,8 @@ def _value(name: str, value: Any, where: str) -> Any:
         raise SettingsError(f"{where} sets `url` to {value!r}", "a runtime's address starts with http:// or https://")
     if name == "start" and value not in forking.STARTS:
         raise SettingsError(f"{where} sets `start` to {value!r}", f"write one of {', '.join(forking.STARTS)}")
+    if name == "transport" and value not in TRANSPORTS:
+        raise SettingsError(f"{where} sets `transport` to {value!r}", f"it is one of {', '.join(TRANSPORTS)}")
     return kind(value)
 
 

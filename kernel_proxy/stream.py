@@ -1,4 +1,5 @@
-r"""The long-lived stream of one session: attached, read by one thread, and attached again when it breaks.
+r"""The long-lived stream of one session: attached, read by who waits or else by its own thread, and attached again
+when it breaks.
 
     dial -> Hello -> Welcome -> [what the exchange resumes] -> read, dispatch ... -> broken?
               ^                                                                        |
@@ -13,14 +14,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout  # not the built-in one before Python 3.11
 from dataclasses import dataclass
-from itertools import chain
 from typing import Protocol
 
 from kernel_proxy import waiting
+from kernel_proxy.bell import Bell, Leadable
 from kernel_proxy.channel import BrokenStream
 from kernel_proxy.errors import RuntimeUnavailable, WarmcellError, from_failure
 from kernel_proxy.exchange import Exchange, Reply
@@ -28,7 +29,8 @@ from kernel_proxy.parcels import Outgoing, Parcel
 from remote_runtime.wire import limits, versions
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.frames import Assembler, control, ungrouped
+from remote_runtime.wire.frames import Assembler, control
+from remote_runtime.wire.lane import Laden, close_all
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.02, 2.0
 """Back-off between attempts: the first comes at once, then doubling."""
@@ -48,7 +50,7 @@ _MENDABLE = frozenset({"unavailable", "internal", "protocol"})
 class Line(Protocol):
     """How a session reaches its worker, and its gateway when the worker is silent."""
 
-    def dial(self, outgoing: Iterable[bytes], attempt: int) -> FrameStream:
+    def dial(self, outgoing: Outgoing, attempt: int) -> FrameStream:
         """Open a stream of frames; later attempts may take another way."""
 
     def exit_reason(self) -> pb.ExitReply | None:
@@ -59,11 +61,16 @@ class Line(Protocol):
         """Whether the worker is on this machine."""
 
 
-class FrameStream(Protocol):
-    """An open stream of frames, as `channel.Frames`."""
+class FrameStream(Leadable, Protocol):
+    """An open stream of frames, as `channel.Frames` or `lane.Lane`."""
 
-    def __iter__(self) -> Iterable[bytes]:
-        """Yield frames until `BrokenStream`."""
+    takes_fds: bool
+
+    def serve(self, take: Callable[[bytes], None]) -> None:
+        """Pass frames on until `BrokenStream`, or until `take` raises."""
+
+    def flush(self) -> None:
+        """Send what waits, as far as that can be done at once. Safe to call from a signal handler."""
 
     def cancel(self) -> None:
         """End it."""
@@ -135,10 +142,12 @@ class Attachment:
 
     Attributes:
         welcome: The last welcome.
+        on_segment: Called with each `pb.Segment` of the worker's and its descriptors, which it owns from then on.
     """
 
     def __init__(self, exchange: Exchange, line: Line, hello: pb.Hello) -> None:
         self.welcome = pb.Welcome()
+        self.on_segment: Callable[[pb.Segment, list[int]], None] = lambda segment, fds: close_all(fds)
         self._exchange, self._line, self._hello = exchange, line, hello
         self._first: Future[None] = Future()
         self._closing = threading.Event()
@@ -165,26 +174,54 @@ class Attachment:
             self.close()
             raise
 
+    @property
+    def takes_fds(self) -> bool:
+        """Whether descriptors can travel beside a message now; another stream may be another answer."""
+        stream = self._stream
+        return stream is not None and self._outgoing is not None and stream.takes_fds
+
     def send(self, parcel: Parcel) -> None:
-        """Send a parcel; while the stream is broken only what the exchange resumes is sent later."""
-        if self._outgoing is not None:
-            self._outgoing.put(parcel)
+        """Send a parcel, at the next `flush` or soon; while the stream is broken only what the exchange resumes."""
+        outgoing = self._outgoing
+        if outgoing is not None:
+            outgoing.put(parcel)
+
+    def send_late(self, parcel: Parcel) -> None:
+        """Send a parcel some time soon, with or behind what is sent next."""
+        outgoing = self._outgoing
+        if outgoing is not None:
+            outgoing.put_late(parcel)
+
+    def flush(self) -> None:
+        """Send what waits. Safe to call from a signal handler."""
+        stream = self._stream
+        if stream is not None and self._outgoing is not None:
+            stream.flush()
 
     def hurry(self, message: pb.ToWorker) -> None:
         """Send a message before all that waits. Safe to call from a signal handler."""
-        if self._outgoing is not None:
-            self._outgoing.hurry(control(message))
+        outgoing = self._outgoing
+        if outgoing is not None:
+            outgoing.hurry(control(message))
+            self.flush()
+
+    def wait(self, bell: Bell, ready: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Wait until something is so that comes by the stream; see `Bell.wait`."""
+        return bell.wait(ready, lambda: self._stream, timeout_s)
 
     def close(self) -> None:
         """End the stream and its thread; runs go on at the worker."""
         self._closing.set()
-        if self._outgoing is not None:
-            self._outgoing.close()
+        self.flush()
+        outgoing = self._outgoing
+        if outgoing is not None:
+            outgoing.close()
         self._cut()
 
     def _cut(self) -> None:
-        if self._stream is not None:
-            self._stream.cancel()
+        stream = self._stream
+        if stream is not None:
+            stream.cancel()
 
     def _serve(self) -> None:
         attempts, lost_at = 0, time.monotonic()
@@ -207,8 +244,8 @@ class Attachment:
         outgoing = Outgoing(self._cut)
         outgoing.put(Parcel(pb.ToWorker(hello=self._hello)))
         try:
-            self._stream = self._line.dial(outgoing, attempt)
-            self._read(self._stream, outgoing)
+            self._stream = stream = self._line.dial(outgoing, attempt)
+            stream.serve(_Reading(self, stream, outgoing).feed)
         except BrokenStream as broken:
             return broken.failure
         except Failed as torn:
@@ -221,23 +258,23 @@ class Attachment:
             self._outgoing = None
             outgoing.close()
             self._cut()
+            self._stream = None
         return pb.Failure(code="unavailable", message="the stream ended")
 
-    def _read(self, stream: FrameStream, outgoing: Outgoing) -> None:
-        assembler = Assembler(pb.FromWorker)
-        for frame in chain.from_iterable(map(ungrouped, stream)):
-            whole = assembler.feed(frame)
-            if whole is None:
-                continue
-            body = whole.message.WhichOneof("body")
-            if body == "welcome":
-                self._welcome(whole.message.welcome, outgoing)
-            elif body == "failure":
-                self._failure(whole)
-            else:
-                self._damaged = 0
-                for parcel in self._exchange.take(whole):
-                    outgoing.put(parcel)
+    def take(self, whole: Reply, outgoing: Outgoing) -> None:
+        """Take a message of the stream on which `outgoing` sends."""
+        body = whole.message.WhichOneof("body")
+        if body == "event":
+            self._damaged = 0
+            for parcel in self._exchange.take(whole):
+                outgoing.put(parcel)
+        elif body == "welcome":
+            self._welcome(whole.message.welcome, outgoing)
+        elif body == "failure":
+            self._failure(whole)
+        else:
+            self._damaged = 0
+            self._exchange.take(whole)
 
     def _failure(self, whole: Reply) -> None:
         failure = whole.message.failure
@@ -271,6 +308,23 @@ class Attachment:
         self._exchange.give_up(failure)
         if not self._first.done():
             self._first.set_exception(from_failure(failure))
+
+
+class _Reading:
+    """What arrives on one stream."""
+
+    def __init__(self, attachment: Attachment, stream: FrameStream, outgoing: Outgoing) -> None:
+        self._attachment, self._stream, self._outgoing = attachment, stream, outgoing
+        self._assembler = Assembler(pb.FromWorker)
+
+    def feed(self, frame: bytes) -> None:
+        whole = self._assembler.feed(frame)
+        if isinstance(frame, Laden) and whole is not None:
+            self._attachment.on_segment(whole.message.segment, frame.take())
+        elif whole is not None:
+            self._attachment.take(whole, self._outgoing)
+        if self._outgoing.pending:
+            self._stream.flush()
 
 
 def check_versions(theirs: pb.Versions) -> None:

@@ -34,7 +34,7 @@ from remote_runtime.engines.base import (
     WorkerStatus,
 )
 from remote_runtime.engines.zygote import Zygote, tail
-from remote_runtime.wire import limits
+from remote_runtime.wire import lane, limits
 from remote_runtime.wire.failures import Failed
 
 NOT_HELD: tuple[tuple[str, str], ...] = (
@@ -236,6 +236,7 @@ class ProcessEngine(Engine):
 
     def _remove_files(self, worker_id: str, path: Path) -> None:
         records.remove(path)
+        records.remove(Path(lane.path_of(str(path))))
         self._records.remove(worker_id)
 
     async def watch(self) -> AsyncIterator[WorkerEvent]:

@@ -129,12 +129,13 @@ def framed_piece(found: Piece, bundle_id: int) -> tuple[bytes, memoryview]:
 
 def header_of(message: pb.ToWorker | pb.FromWorker) -> pb.BundleHeader | None:
     """Return the bundle header that a message carries, or None when it carries none."""
-    if isinstance(message, pb.ToWorker):
-        holder = {"run": message.run, "put": message.put}.get(message.WhichOneof("body") or "")
-    elif message.WhichOneof("body") == "event":
-        holder = message.event.end if message.event.WhichOneof("body") == "end" else None
+    body = message.WhichOneof("body")
+    if body == "event":
+        holder = message.event.end if message.event.HasField("end") else None
+    elif body in ("run", "put", "values"):
+        holder = getattr(message, body)
     else:
-        holder = message.values if message.WhichOneof("body") == "values" else None
+        return None
     return holder.bundle if holder is not None and holder.HasField("bundle") else None
 
 

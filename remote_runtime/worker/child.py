@@ -27,6 +27,7 @@ from typing import Any, Protocol
 from remote_runtime.wire import frames, limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.lane import Laden, LaneReader
 from remote_runtime.worker.endings import CHANNEL, Death
 from remote_runtime.worker.footprint import Footprint
 from remote_runtime.worker.outlet import Outlet
@@ -36,7 +37,6 @@ TAIL_BYTES = 64 * limits.KIB
 TAIL_HEAD = struct.Struct("<QIB3x")
 """Running offset of the first byte, length, whether it is stderr; the text follows."""
 
-_RECEIVE_BYTES = 256 * limits.KIB
 _RECEIVES_AT_ONCE = 8
 _SOCKET_BYTES = limits.MIB
 _REPORT_S = 0.5
@@ -56,6 +56,9 @@ class Listener(Protocol):
 
     def piece(self, child: Child, frame: bytes) -> None:
         """Called for each data frame."""
+
+    def segment(self, child: Child, frame: Laden) -> None:
+        """Called for each `segment`; its descriptors are closed afterwards."""
 
     def printed(self, child: Child, text: str, stderr: bool) -> None:
         """Called for text that came by file descriptor, or was found in the tail."""
@@ -79,7 +82,7 @@ class Child:
         self._gone = self._told = self._paused = self._doomed = False
         self._reported = False
         self._shown_offset = 0
-        self._splitter = frames.Splitter()
+        self._reader = LaneReader()
         self.pid = 0
         self.footprint: Footprint | None = None
 
@@ -130,15 +133,15 @@ class Child:
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Send the first frame: where it works, on what, for whom."""
-        self.outlet.write(frames.framed(json.dumps(settings).encode()))
+        self.outlet.write(json.dumps(settings).encode())
 
     def write(self, frame: bytes) -> None:
         """Send a control frame."""
-        self.outlet.write(frames.framed(frame))
+        self.outlet.write(frame)
 
     def write_piece(self, piece: frames.Piece, bundle_id: int) -> None:
         """Send a data frame under another bundle id."""
-        self.outlet.write(*frames.framed_piece(piece, bundle_id))
+        self.outlet.write_parts(*frames.framed_piece(piece, bundle_id))
 
     def pause(self, paused: bool) -> None:
         """Stop or go on listening to its socket, while whoever must take its data cannot."""
@@ -199,27 +202,24 @@ class Child:
 
     def _read(self) -> None:
         for _ in range(_RECEIVES_AT_ONCE):
-            if not self._receive() or self._paused:
+            if not self._receive() or self._paused or not self._reader.has_more:
                 return
 
     def _receive(self) -> bool:
         """Take one portion; tell whether there may be more."""
         try:
-            received = self._sock.recv(_RECEIVE_BYTES)
+            received = self._reader.receive(self._sock)
         except BlockingIOError:
             return False
-        except OSError:
-            received = b""
-        if not received:
+        except (OSError, EOFError):
             self._hung_up()
             return False
-        try:
-            for frame in self._splitter.feed(received):
-                self._take(frame)
-        except Failed as torn:  # from the splitter: nothing after this can be read
+        except Failed as torn:  # nothing after this can be read
             log.error("user process %s: %s", self.pid, torn)
             self._hung_up()
             return False
+        for frame in received:
+            self._take(frame)
         return not self._told
 
     def _take(self, frame: bytes) -> None:
@@ -231,6 +231,8 @@ class Child:
             message = frames.parse(pb.FromWorker, frame)
         except Failed as torn:  # user code can write to any descriptor; one bad frame ends nothing
             return log.warning("user process %s: %s", self.pid, torn)
+        if isinstance(frame, Laden):
+            return self._listener.segment(self, frame) if message.HasField("segment") else None
         if message.event.HasField("stream"):
             self._shown_offset = message.event.seq + len(message.event.stream.text.encode())
         return self._listener.said(self, message)
@@ -282,6 +284,7 @@ class Child:
 
     def _close(self) -> None:
         self.outlet.close()
+        self._reader.close()
         if self.footprint is not None:
             self.footprint.close()
         self._sock.close()

@@ -1,7 +1,7 @@
 """One attached client: what it shall get, at its own pace, and what it is sending.
 
-    replies ----> outbox --> pump --> stream of frames
-    run's log --> cursor --> pump
+    replies ----> outbox --> outgoing --> frames, drawn by the transport as its client takes them
+    run's log --> cursor --> outgoing
 
 Events are read from the log when the client is ready for them, so a slow client holds nothing but a number
 and slows nobody. Replies wait in the outbox; whoever fills it for long looks at `full`.
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from remote_runtime.wire import frames, limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.lane import Laden
 from remote_runtime.worker.run import Run
 from remote_runtime.worker.runlog import Entry
 from remote_runtime.worker.upload import Upload
@@ -39,21 +40,26 @@ class Client:
 
     Args:
         hello: Its first message.
-        write: Sends one frame; waits as long as the client is slow.
         clock: Seconds, monotonic.
+
+    Attributes:
+        on_wake: Called when there may be something to send; the transport's.
+        groups: Whether several small frames may go as one.
+        takes_fds: Whether descriptors can travel to it.
     """
 
-    def __init__(self, hello: pb.Hello, write: Callable[[bytes], Awaitable[None]], clock: Callable[[], float]) -> None:
-        self.name, self._groups = hello.client, hello.groups
+    def __init__(self, hello: pb.Hello, clock: Callable[[], float]) -> None:
+        self.name, self.groups = hello.client, hello.groups
         self.uploads: dict[int, Upload] = {}
         self.room: Callable[[], None] = lambda: None
         self.moved_at = clock()
-        self._write, self._clock = write, clock
+        self.on_wake: Callable[[], None] = lambda: None
+        self.takes_fds = False
+        self._clock = clock
         self._outbox: deque[bytes] = deque()
         self._outbox_bytes = 0
         self._reply_rest_bytes = 0
         self._cursors: dict[str, _Cursor] = {}
-        self._wake = asyncio.Event()
         self._leaving = False
         self.gone = asyncio.Event()
 
@@ -69,7 +75,7 @@ class Client:
 
     def wake(self) -> None:
         """Look again for something to send."""
-        self._wake.set()
+        self.on_wake()
 
     def reply(self, message: pb.FromWorker) -> None:
         """Send a message; events do not come this way."""
@@ -79,6 +85,11 @@ class Client:
         """Send a failure."""
         found = pb.Failure(code=failed.code, message=failed.message, hint=failed.hint, detail=dict(failed.detail))
         self.reply(pb.FromWorker(request_id=request_id, failure=found))
+
+    def pass_segment(self, frame: Laden) -> None:
+        """Send a frame with its descriptors, where they can travel to this client."""
+        if self.takes_fds:
+            self.pass_on(frame.copy())
 
     def pass_on(self, frame: bytes, data_bytes: int = 0) -> None:
         """Send a reply's frame as it is.
@@ -94,7 +105,7 @@ class Client:
         if frames.is_data(frame):
             self._reply_rest_bytes -= frames.piece(frame).content.nbytes
         self._reply_rest_bytes += data_bytes
-        self._wake.set()
+        self.on_wake()
 
     def follow(self, run: Run, after_seq: int) -> None:
         """Send a run's events, from the one after a number to its End, and what comes late as it comes."""
@@ -106,7 +117,7 @@ class Client:
             return
         self._cursors[run.run_id] = _Cursor(run, after_seq)
         run.followers.add(self)
-        self._wake.set()
+        self.on_wake()
 
     def unfollow(self, run: Run) -> None:
         """Send nothing more of a run."""
@@ -118,56 +129,45 @@ class Client:
         return run.run_id in self._cursors
 
     def leave(self) -> None:
-        """Let the pump end once everything is sent, and follow nothing any more."""
+        """Let `outgoing` end once everything is sent, and follow nothing any more."""
         for cursor in list(self._cursors.values()):
             self.unfollow(cursor.run)
         self._leaving = True
-        self._wake.set()
+        self.on_wake()
 
     def close(self) -> None:
         """Drop what it has not taken: its stream is gone, or shall go."""
-        self.leave()
         self.gone.set()
         self._outbox.clear()
         self._outbox_bytes = 0
+        self.leave()
         self.room()
 
-    async def pump(self) -> None:
-        """Send until the client leaves."""
-        while True:
-            sent = await self._send_outbox() or await self._send_events()
-            if sent:
-                continue
-            if self._leaving:
-                return
-            self._wake.clear()
-            await self._wake.wait()
+    def outgoing(self) -> Iterator[bytes | None]:
+        """Yield what to send: each frame once the one before was taken, None when there is nothing just now.
 
-    async def _send_outbox(self) -> bool:
-        if not self._outbox:
-            return self._reply_rest_bytes > 0 and not self._leaving and await self._more()
+        Ends when the client has left and has everything.
+        """
+        while True:
+            if self._outbox:
+                yield from self._replies()
+            elif self._reply_rest_bytes > 0 and not self._leaving:
+                yield None  # the rest of a reply first: an event between its frames could carry the same bundle id
+            elif due := [(cursor, found) for cursor in self._cursors.values() if (found := self._due(cursor))]:
+                for cursor, entries in due:
+                    yield from self._entries(cursor, entries)
+            elif self._leaving:
+                return
+            else:
+                yield None
+
+    def _replies(self) -> Iterator[bytes]:
         frame = self._outbox.popleft()
-        await self._write(frame)
+        yield frame
         self._outbox_bytes -= len(frame)
         self.moved_at = self._clock()
         if not self.full:
             self.room()
-        return True
-
-    async def _more(self) -> bool:
-        """Wait for the rest of a reply: an event between its frames could carry the same bundle id."""
-        self._wake.clear()
-        await self._wake.wait()
-        return True
-
-    async def _send_events(self) -> bool:
-        sent = False
-        for cursor in list(self._cursors.values()):
-            entries = self._due(cursor)
-            if entries:
-                await self._send_entries(cursor, entries)
-                sent = True
-        return sent
 
     def _due(self, cursor: _Cursor) -> list[Entry]:
         """Return the next events that can go as one message: one, where the client takes no groups."""
@@ -175,7 +175,7 @@ class Client:
         entry = log.after(cursor.seq)
         due = [entry] if entry is not None else []
         size_bytes = 0
-        while entry is not None and self._groups and size_bytes < GROUP_BYTES:
+        while entry is not None and self.groups and size_bytes < GROUP_BYTES:
             size_bytes += entry.size_bytes
             entry = log.after(entry.seq)
             if due[-1].frames[1:]:
@@ -184,12 +184,11 @@ class Client:
                 due.append(entry)
         return due
 
-    async def _send_entries(self, cursor: _Cursor, entries: list[Entry]) -> None:
+    def _entries(self, cursor: _Cursor, entries: list[Entry]) -> Iterator[bytes]:
         last = entries[-1]
-        self._advance(cursor, last.seq)  # before sending: who has the End may ask for the run again at once
-        await self._write(frames.grouped([entry.frames[0] for entry in entries]))
-        for frame in last.frames[1:]:  # only an End has data frames, and it is the last of its group
-            await self._write(frame)
+        self._advance(cursor, last.seq)  # before it is sent: who has the End may ask for the run again at once
+        yield frames.grouped([entry.frames[0] for entry in entries])
+        yield from last.frames[1:]  # only an End has data frames, and it is the last of its group
         self.moved_at = self._clock()
 
     def _advance(self, cursor: _Cursor, seq: int) -> None:

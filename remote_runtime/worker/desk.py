@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.lane import Laden
 from remote_runtime.worker.agenda import Ask
 from remote_runtime.worker.clerk import Clerk
 from remote_runtime.worker.client import Client
@@ -46,7 +47,7 @@ class Desk:
 
     def broadcast(self, message: pb.FromWorker) -> None:
         """Send a message to every client."""
-        for client in self.clients:
+        for client in list(self.clients):
             client.reply(message)
 
     def leave(self, client: Client) -> None:
@@ -68,6 +69,8 @@ class Desk:
             message = frames.parse(pb.ToWorker, frame)
             request_id = message.request_id
             body = message.WhichOneof("body") or ""
+            if body == "segment":
+                return self._take_segment(frame)
             if body not in _REQUESTS:
                 raise Failed("protocol", f"the worker knows no request {body!r}", "use the same warmcell on both ends")
             _REQUESTS[body](self, client, message)
@@ -77,6 +80,14 @@ class Desk:
             log.exception("a request of client %s failed", client.name)
             client.refuse(request_id, Failed("internal", f"the worker failed: {error!r}", "look into its log"))
         return None
+
+    def full(self, client: Client) -> bool:
+        """Tell whether a client's uploads are more than the worker can hold now; then `room` waits."""
+        if not client.uploads:
+            return False
+        child = self._runner.users.child
+        held = any(upload.full and not upload.broken for upload in client.uploads.values())
+        return held or (child is not None and child.outlet.full)
 
     async def room(self, client: Client) -> None:
         """Wait while a client's uploads are more than the worker can hold."""
@@ -92,6 +103,13 @@ class Desk:
     def crowded(self) -> bool:
         """Whether every client shall be read more slowly: more file requests wait than should."""
         return self.clerk.full
+
+    def _take_segment(self, frame: bytes) -> None:
+        if not isinstance(frame, Laden):
+            raise Failed("protocol", "shared memory is announced without its descriptor", _AGAIN)
+        child = self._runner.users.child
+        if child is not None:
+            child.write(frame)  # behind what is on its way there, before what will name it
 
     def _take_piece(self, client: Client, piece: frames.Piece) -> None:
         upload = client.uploads.get(piece.bundle_id)

@@ -30,7 +30,8 @@ class Footprint:
         self._members: tuple[int, ...] = (leader,)
         self._ticks = 0
         self._peak: int | None = None
-        self._status, self._clear = _File(leader, "status", os.O_RDONLY), _File(leader, "clear_refs", os.O_WRONLY)
+        self._status, self._statm = (_File(leader, name, os.O_RDONLY) for name in ("status", "statm"))
+        self._clear = _File(leader, "clear_refs", os.O_WRONLY)
 
     def sample(self) -> int | None:
         """Read the group's resident memory, in bytes; None where it cannot be read."""
@@ -56,7 +57,7 @@ class Footprint:
     def begin(self) -> None:
         """Start a new peak."""
         self._clear.write(_RESET_PEAK)
-        self._peak = resident_bytes(self._leader)
+        self._peak = _resident(self._statm.read())
 
     def peak_bytes(self) -> int | None:
         """Return the peak since `begin`, None where nothing could be read."""
@@ -65,8 +66,8 @@ class Footprint:
 
     def close(self) -> None:
         """Close what was open for reading."""
-        self._status.close()
-        self._clear.close()
+        for file in (self._status, self._statm, self._clear):
+            file.close()
 
 
 class _File:
@@ -117,8 +118,15 @@ def resident_bytes(pid: int) -> int | None:
     """Return a process's resident memory, None where it cannot be read."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * _PAGE_BYTES or None
-    except (OSError, IndexError, ValueError):
+            return _resident(file.read())
+    except OSError:
+        return None
+
+
+def _resident(statm: bytes) -> int | None:
+    try:
+        return int(statm.split()[1]) * _PAGE_BYTES or None
+    except (IndexError, ValueError):
         return None
 
 

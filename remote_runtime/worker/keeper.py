@@ -14,12 +14,13 @@ import hmac
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
 from remote_runtime.wire import forking, frames, versions
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.lane import Laden
 from remote_runtime.worker.client import Client
 from remote_runtime.worker.desk import Desk
 from remote_runtime.worker.devicelock import DeviceLocks
@@ -140,17 +141,16 @@ class Keeper:
         self.desk.clerk.close()
         self.runner.users.close()
         self._locks.release()
-        for client in self.desk.clients:
+        for client in list(self.desk.clients):
             client.leave()
 
     # ---- clients ------------------------------------------------------------------------------------------
 
-    def attach(self, frame: bytes, write: Callable[[bytes], Awaitable[None]]) -> Client:
+    def attach(self, frame: bytes) -> Client:
         """Let a client in that says hello.
 
         Args:
             frame: Its first.
-            write: Sends it one frame.
 
         Raises:
             Failed: code "protocol", "unauthorized" or "version-mismatch".
@@ -165,7 +165,7 @@ class Keeper:
             table = versions.table(hello.versions, versions.here(), rows)
             text = f"{', '.join(rows)} differs between this kernel and the worker\n{table}"
             raise Failed("version-mismatch", text, "use a runtime with the kernel's versions")
-        client = Client(hello, write, self._loop.time)
+        client = Client(hello, self._loop.time)
         self.desk.clients.add(client)
         client.reply(pb.FromWorker(request_id=message.request_id, welcome=self._welcome()))
         return client
@@ -202,14 +202,19 @@ class Keeper:
     def _pid(self) -> int:
         return self.runner.users.child.pid if self.runner.users.child is not None else 0
 
-    # ---- the user process, see `runner.Owner` -------------------------------------------------------------
+    # ---- the user process, see `owner.Owner` -------------------------------------------------------------
 
     def warm(self) -> None:
-        """See `runner.Owner`."""
+        """See `owner.Owner`."""
         self.warmed.set()
 
+    def segment(self, frame: Laden) -> None:
+        """See `owner.Owner`."""
+        for client in list(self.desk.clients):
+            client.pass_segment(frame)
+
     def replaced(self, death: Death, idle: bool) -> None:
-        """See `runner.Owner`."""
+        """See `owner.Owner`."""
         if idle and self._claim is not None:
             self.notify(
                 pb.Notice(text=f"the user process {death.words} while it was idle; the session's names are gone")
@@ -217,7 +222,7 @@ class Keeper:
         self.desk.broadcast(pb.FromWorker(welcome=self._welcome()))
 
     def stranded(self) -> None:
-        """See `runner.Owner`."""
+        """See `owner.Owner`."""
         if self._claim is None:
             return self._finish(forking.START_FAILED)
         self._ends_at = self._loop.time() + self._order.tuning.stranded_s

@@ -28,6 +28,7 @@ from typing import Any
 from remote_runtime.wire import frames, limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
+from remote_runtime.wire.lane import Laden, send_laden
 from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.origin import CAPTURE, RUN, run_here, start_apart
 
@@ -149,6 +150,10 @@ class Outputs:
         if not self.forked:
             self._alone(self._post, message, bundle)
 
+    def send_segment(self, message: pb.FromWorker, fds: list[int]) -> None:
+        """Hand out shared memory: a `segment` with its descriptors, which are closed afterwards."""
+        self._alone(self._transmit, Laden(frames.control(message), fds))
+
     def send_raw(self, frame: bytes) -> None:
         """Send a frame that is no message."""
         self._alone(self._transmit, frame)
@@ -222,7 +227,10 @@ class Outputs:
     def _transmit(self, frame: bytes) -> None:
         with self._interrupts:
             try:
-                self._sock.sendall(frames.framed(frame))
+                if isinstance(frame, Laden):
+                    send_laden(self._sock, frame)
+                else:
+                    self._sock.sendall(frames.framed(frame))
             except OSError:  # the keeper is gone, and with it everyone who could see what is done here
                 os._exit(0)
 

@@ -55,7 +55,7 @@ class Run:
         """Let every follower look for what is new, also those that have seen the end when something comes late."""
         for client, seq in list(self.settled.items()):
             client.follow(self, seq)
-        for follower in self.followers:
+        for follower in list(self.followers):  # one that has the end leaves
             follower.wake()
 
     @property

@@ -14,16 +14,17 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.lane import Laden
 from remote_runtime.worker import endings
 from remote_runtime.worker.agenda import Agenda, Ask, Job
 from remote_runtime.worker.child import Child
 from remote_runtime.worker.endings import Death, Stop
 from remote_runtime.worker.nursery import Nursery
+from remote_runtime.worker.owner import Owner
 from remote_runtime.worker.run import Run
 from remote_runtime.worker.runs import Runs
 from remote_runtime.worker.runstate import RunState, Step
@@ -41,19 +42,6 @@ class _Ending:
     event: pb.Event
     rest_bytes: int
     pieces: list[bytes] = field(default_factory=list)
-
-
-class Owner(Protocol):
-    """Who hears what becomes of the user process."""
-
-    def warm(self) -> None:
-        """Called each time a user process is ready."""
-
-    def replaced(self, death: Death, idle: bool) -> None:
-        """Called after a user process died; `idle` when nobody waited for it."""
-
-    def stranded(self) -> None:
-        """Called when there is no user process and there will be none."""
 
 
 class Runner:
@@ -232,6 +220,10 @@ class Runner:
             ask.rest_bytes -= size_bytes
             self._check_answered(child, ask)
 
+    def segment(self, child: Child, frame: Laden) -> None:
+        """See `child.Listener`."""
+        self._owner.segment(frame)
+
     def printed(self, child: Child, text: str, stderr: bool) -> None:
         """See `child.Listener`."""
         run = self._agenda.run or self._latest
@@ -302,7 +294,7 @@ class Runner:
         if not run.log.append(event, time.time(), pieces):
             return
         if event.HasField("started"):
-            self._loop.call_later(self._tuning.started_s, run.wake_followers)
+            run.timers.append(self._loop.call_later(self._tuning.started_s, run.wake_followers))
         else:
             run.wake_followers()
 

@@ -21,11 +21,13 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from remote_runtime.wire import forking, frames, methods
+from remote_runtime.wire import forking, methods
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.lane import path_of
 from remote_runtime.worker.client import Client
 from remote_runtime.worker.keeper import Keeper
+from remote_runtime.worker.lanes import Lanes, refusal
 from remote_runtime.worker.nursery import Nursery
 from remote_runtime.worker.tuning import Order
 
@@ -93,11 +95,11 @@ class Face:
         if first is grpc.aio.EOF:
             return
         try:
-            client = self._keeper.attach(first, context.write)
+            client = self._keeper.attach(first)
         except Failed as failed:
-            await context.write(_refusal(failed))
+            await context.write(refusal(failed))
             return
-        pump = asyncio.create_task(client.pump())
+        pump = asyncio.create_task(_pump(client, context.write))
         reader = asyncio.create_task(self._read(client, context))
         dropped = asyncio.create_task(client.gone.wait())
         self._pumps.add(pump)
@@ -123,9 +125,16 @@ def _unary(method: methods.Method, call: Any) -> grpc.RpcMethodHandler:
     )
 
 
-def _refusal(failed: Failed) -> bytes:
-    found = pb.Failure(code=failed.code, message=failed.message, hint=failed.hint, detail=dict(failed.detail))
-    return frames.control(pb.FromWorker(failure=found))
+async def _pump(client: Client, write: Callable[[bytes], Awaitable[None]]) -> None:
+    """Send a client its frames until it leaves, each when gRPC has taken the one before."""
+    woken = asyncio.Event()
+    client.on_wake = woken.set
+    for frame in client.outgoing():
+        if frame is not None:
+            await write(frame)
+        else:
+            woken.clear()
+            await woken.wait()
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:
@@ -164,6 +173,7 @@ class _Keeping:
         keeper.runner.users.spawn()
         face = Face(keeper, self._order.secret)
         server = await self._serve(face)
+        self._lanes = Lanes(keeper, path_of(self._order.socket))
         self._catch_signals(loop, keeper)
         ticking = asyncio.create_task(self._tick(keeper))
         naming = asyncio.create_task(self._name(keeper))
@@ -192,6 +202,7 @@ class _Keeping:
 
     async def _name(self, keeper: Keeper) -> None:
         await keeper.warmed.wait()
+        self._lanes.open()
         os.rename(self._unnamed, self._order.socket)
 
     def _catch_signals(self, loop: asyncio.AbstractEventLoop, keeper: Keeper) -> None:
@@ -214,5 +225,5 @@ class _Keeping:
             with suppress(OSError):
                 os.unlink(path)
         keeper.close()
-        await face.flush()
+        await asyncio.gather(face.flush(), self._lanes.close(_FLUSH_S))
         await server.stop(0)

@@ -34,6 +34,7 @@ from remote_runtime.worker.compiling import CellCompiler
 from remote_runtime.worker.origin import CAPTURE
 from remote_runtime.worker.outputs import Outputs
 from remote_runtime.worker.plain import plain
+from remote_runtime.worker.plaincells import PlainCells
 
 PLAIN = "nocolor" if IPython.version_info[0] >= 9 else "NoColor"
 DISPLAY_LIMIT_BYTES = limits.FRAME_LIMIT_BYTES // 2
@@ -162,6 +163,7 @@ class Shell(InteractiveShell):
     """An IPython shell without history, colours or terminal."""
 
     outputs: Outputs
+    plain_cells: PlainCells
     display_pub_class = Type(Publisher)
     displayhook_class = Type(ResultHook)
     compiler_class = Type(CellCompiler)
@@ -180,6 +182,7 @@ class Shell(InteractiveShell):
         shell = cls.instance(config=config, colors=PLAIN, cache_size=0, xmode="Context")
         shell.builtin_trap.__enter__()  # for good: threads and tasks run between cells too
         shell.display_trap.__enter__()
+        shell.plain_cells = PlainCells(shell)
         shell.set_hook("show_in_pager", page.as_hook(page.display_page), 90)
         return shell
 
@@ -241,6 +244,8 @@ class Shell(InteractiveShell):
 
     def plain_source(self, source: str) -> str | BaseException:
         """Turn a cell into plain Python, or return why that cannot be done."""
+        if self.plain_cells.holds(source):
+            return source if source.endswith("\n") else f"{source}\n"
         try:
             return self.transform_cell(source)
         except Exception as error:  # noqa: BLE001  transformers raise what they like; it is the cell's error

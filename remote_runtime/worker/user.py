@@ -19,11 +19,13 @@ import socket
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.lane import LaneReader, close_all, fds_of
 from remote_runtime.worker import origin
 from remote_runtime.worker.comms import Comms
 from remote_runtime.worker.execute import Executor, Parcel, Session
@@ -38,7 +40,6 @@ from remote_runtime.worker.sources import Sources
 from remote_runtime.worker.stdin import Stdin
 from remote_runtime.worker.streams import Streams
 
-RECEIVE_BYTES = 1 << 20
 FIGURES = "module://matplotlib_inline.backend_inline"
 
 
@@ -70,18 +71,22 @@ class UserProcess:
         outputs: The way back.
         interrupts: Lets Ctrl-C through while code runs.
         loop: The event loop, the user's too.
+
+    Attributes:
+        on_segment: Called with shared memory of a kernel's and its descriptors, before requests that name it.
     """
 
     def __init__(
         self, sock: socket.socket, outputs: Outputs, interrupts: Interrupts, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._sock, self._outputs, self._interrupts, self._loop = sock, outputs, interrupts, loop
-        self._splitter = frames.Splitter()
+        self._reader = LaneReader()
         self._assembler = frames.Assembler(pb.ToWorker)
         self._waiting: deque[tuple[pb.ToWorker, Parcel]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._receiving = threading.RLock()
+        self.on_segment: Callable[[pb.Segment, list[int]], None] = lambda segment, fds: close_all(fds)
 
     def prepare(self) -> None:
         """Build the shell and all that a first run would have to wait for."""
@@ -138,20 +143,14 @@ class UserProcess:
         if self._outputs.forked:  # a child that waits in the parent's loop would take the parent's requests
             os._exit(0)
         try:
-            received = self._sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            for frame in self._reader.receive(self._sock):
+                self._take(frame)
         except BlockingIOError:
             return
-        except OSError:
-            received = b""
-        if not received:
+        except (OSError, EOFError):
             self._closed = True
             self._loop.call_soon_threadsafe(self._loop.stop)
-        try:
-            for frame in self._splitter.feed(received):
-                self._take(frame)
-        except (
-            Failed
-        ) as error:  # both ends are ours: after a damaged frame nothing that follows can be trusted
+        except Failed as error:  # both ends are ours: after a damaged frame nothing that follows can be trusted
             os.write(2, f"{error}\n".encode())
             os._exit(1)
         if threading.current_thread() is threading.main_thread():
@@ -165,7 +164,9 @@ class UserProcess:
             return
         whole = self._assembler.feed(frame)
         body = whole.message.WhichOneof("body") if whole is not None else None
-        if body == "comm":
+        if body == "segment":
+            self.on_segment(whole.message.segment, fds_of(frame))
+        elif body == "comm":
             self._loop.call_soon_threadsafe(self._comms.deliver, whole.message.comm)
         elif body == "input":
             self._stdin.answer(whole.message.input)

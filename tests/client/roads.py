@@ -7,12 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kernel_proxy.channel import Address, Door, Frames
+from kernel_proxy import lane
+from kernel_proxy.channel import Address, Door
+from kernel_proxy.parcels import Outgoing
 from kernel_proxy.session import Session
+from kernel_proxy.stream import FrameStream
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
 from remote_runtime.wire.methods import WORKER_SERVICE
+from tests.client.lanes import LaneServer
 from tests.client.standin import Worker, serve_worker
+
+TRANSPORT = "grpc"
+"""How sessions are joined; the fixture `transport` lets a module's tests run both ways."""
 
 
 @dataclass
@@ -24,8 +31,10 @@ class DirectLine:
     same_host: bool = True
     door: Door | None = None
 
-    def dial(self, outgoing: Iterable[bytes], attempt: int) -> Frames:
+    def dial(self, outgoing: Outgoing, attempt: int) -> FrameStream:
         self.hang_up()
+        if TRANSPORT == "lane":
+            return lane.dial(str(self.socket), outgoing)
         self.door = Door(WORKER_SERVICE, Address(f"unix:{self.socket}"), "secret")
         return self.door.frames("Attach", outgoing)
 
@@ -43,7 +52,7 @@ def joined(worker: Worker, directory: Path, line: DirectLine | None = None) -> I
     socket = directory / "w.sock"
     line = line or DirectLine(socket)
     granted = pb.Granted(session_id="s1", unix=str(socket), token="secret", incarnation=1, versions=versions.here())
-    with serve_worker(worker, socket):
+    with LaneServer(worker, socket) if TRANSPORT == "lane" else serve_worker(worker, socket):
         session = Session("nb", "cpu", granted, line, {})
         session.attach()
         try:

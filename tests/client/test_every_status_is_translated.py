@@ -72,7 +72,7 @@ def test_nobody_there_is_unavailable_and_away(short: Path) -> None:
 def test_a_stream_to_nobody_breaks(short: Path) -> None:
     door = Door(WORKER_SERVICE, Address(f"unix:{short}/nobody.sock"), "t")
     with pytest.raises(BrokenStream) as caught:
-        list(door.frames("Attach", [b"x"]))
+        door.frames("Attach", [b"x"]).serve(print)
     assert caught.value.failure.code == "unavailable"
     door.close()
 
@@ -85,3 +85,12 @@ def test_a_certificate_bundle_that_cannot_be_read(short: Path) -> None:
 
 def test_the_stand_in_serves_the_whole_table() -> None:
     assert all(hasattr(GatewayStandIn, name) for name in GATEWAY)
+
+
+def test_a_door_that_is_closed_meanwhile_says_so(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door(GATEWAY_SERVICE, Address(f"unix:{short}/nobody.sock"), "t")
+    call = door._callable("Stop")
+    door.close()
+    monkeypatch.setattr(door, "_callable", lambda method: call)
+    with pytest.raises(RuntimeUnavailable, match="was closed in this process"):
+        door.call("Stop", pb.StopRequest())

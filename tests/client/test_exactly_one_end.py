@@ -14,6 +14,8 @@ from remote_runtime.wire import messages_pb2 as pb
 from tests.client.roads import DirectLine, joined, texts
 from tests.client.standin import Worker
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 UNAVAILABLE = pb.Failure(code="unavailable", message="cannot be reached")
 HERE = pb.ExitReply()
 

@@ -34,6 +34,7 @@ def soon_sigint() -> None:
     threading.Timer(0.05, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)).start()
 
 
+@pytest.mark.usefixtures("transport")
 def test_a_running_run_is_interrupted_and_ends(short: Path) -> None:
     worker = Worker()
     with joined(worker, short) as session:
@@ -44,6 +45,7 @@ def test_a_running_run_is_interrupted_and_ends(short: Path) -> None:
     assert worker.wait_for("interrupt").interrupt == pb.Interrupt(run_id=run.run_id, kill=True, why="timeout")
 
 
+@pytest.mark.usefixtures("transport")
 def test_a_signal_handler_may_interrupt_while_the_run_is_read(short: Path) -> None:
     worker = Worker()
     with joined(worker, short) as session:
@@ -56,6 +58,7 @@ def test_a_signal_handler_may_interrupt_while_the_run_is_read(short: Path) -> No
             signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.usefixtures("transport")
 def test_a_keyboard_interrupt_loses_no_event(short: Path) -> None:
     worker = Worker()
     with joined(worker, short) as session:
@@ -68,6 +71,7 @@ def test_a_keyboard_interrupt_loses_no_event(short: Path) -> None:
         assert [event.seq for event in run] == [3]
 
 
+@pytest.mark.usefixtures("transport")
 def test_a_keyboard_interrupt_leaves_a_request_behind(short: Path) -> None:
     worker = Worker()
     with joined(worker, short) as session:
@@ -78,11 +82,13 @@ def test_a_keyboard_interrupt_leaves_a_request_behind(short: Path) -> None:
         assert [held.name for held in session.vars()] == ["x"]
 
 
+@pytest.mark.usefixtures("transport")
 def test_a_request_may_have_a_limit(short: Path) -> None:
     with joined(Worker(), short) as session, pytest.raises(RunTimeout, match="did not answer `fetch` within 0.01 s"):
         session.fetch("x", timeout_s=0.01)
 
 
+@pytest.mark.usefixtures("transport")
 def test_an_interrupt_on_a_broken_stream_is_sent_on_the_next(short: Path) -> None:
     worker = Worker(cuts=[2])
     with joined(worker, short) as session:
@@ -167,6 +173,7 @@ def test_what_an_earlier_stream_carried_whole_cannot_be_abandoned() -> None:
     assert parcel.stage is Stage.WAITING and not parcel.abandon()
 
 
+@pytest.mark.usefixtures("transport")
 def test_a_lost_session_has_nothing_to_interrupt(short: Path) -> None:
     with joined(Worker(), short) as session:
         run = session.run(pb.Run(source="a"))
@@ -181,6 +188,7 @@ def test_an_abandoned_parcel_is_not_sent_again() -> None:
     assert list(parcel.frames(1)) == []
 
 
+@pytest.mark.usefixtures("transport")
 def test_closing_lets_go_of_what_is_read_elsewhere(short: Path) -> None:
     raised: list[BaseException] = []
     with joined(Worker(), short) as session:

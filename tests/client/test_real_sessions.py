@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -151,6 +152,17 @@ def test_a_killed_gateway_does_not_disturb_a_run(runtime: Runtime, session: Sess
     assert texts(seen) == ["a\n"] and seen[-1].end.status == "interrupted"
     assert text(session, "print('b')") == "b\n"
     assert [info.name for info in runtime.describe().sessions] == ["nb"]  # by a new gateway, which adopted it
+
+
+def test_a_worker_of_this_host_is_reached_by_its_lane_unless_grpc_is_asked_for(
+    session: Session, settings: Settings
+) -> None:
+    assert session._attachment.takes_fds
+    other = connect(dataclasses.replace(settings, transport="grpc"))
+    by_grpc = other.open("cpu", "nb", "nb.ipynb", {}, must_exist=True)
+    assert not by_grpc._attachment.takes_fds
+    assert text(by_grpc, "x = 7; print(x)") == text(session, "print(x)") == "7\n"
+    other.close()
 
 
 def test_the_relay_carries_the_same_stream(runtime: Runtime) -> None:

@@ -15,6 +15,8 @@ from remote_runtime.wire.bundle import Bundle
 from tests.client.roads import joined, texts
 from tests.client.standin import Worker
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 LINES = [f"line {n}" for n in range(6)]
 SOURCE = "\n".join(LINES)
 

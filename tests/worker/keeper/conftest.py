@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.keeper.link import STANDIN, LiveKeeper, LiveZygote
+from tests.worker.keeper.lanelink import LaneLink
+from tests.worker.keeper.link import STANDIN, Link, LiveKeeper, LiveZygote
 
 
 @contextmanager
@@ -44,3 +45,9 @@ def start(zygote: LiveZygote) -> Iterator[Start]:
     yield begin
     for keeper in started:
         keeper.close()
+
+
+@pytest.fixture(params=[Link, LaneLink], ids=["grpc", "lane"])
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the clients of a test speak gRPC, and then come by the lane."""
+    monkeypatch.setattr(LiveKeeper, "link", request.param)

@@ -17,6 +17,7 @@ import grpc
 
 from remote_runtime.wire import forking, frames, methods, versions
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.lane import Laden
 
 SECRET, TOKEN = "the-keeper-secret", "the-session-token"
 REAL, STANDIN = "remote_runtime.worker.user", "tests.worker.keeper.standin"
@@ -46,12 +47,7 @@ class LiveZygote:
         self.log = folder / "zygote.log"
         command = [
             sys.executable,
-            "-m",
-            "remote_runtime.worker",
-            "--socket",
-            str(self.path),
-            "--user",
-            user,
+            *("-m", "remote_runtime.worker", "--socket", str(self.path), "--user", user),
             *more,
         ]
         with open(self.log, "wb") as log:
@@ -88,7 +84,7 @@ class LiveZygote:
         return self.exits[worker_id]
 
     def keeper(self, **tuning: Any) -> LiveKeeper:
-        return LiveKeeper(self, f"w{next(self._count)}", tuning)
+        return LiveKeeper(self, tuning.pop("worker_id", f"w{next(self._count)}"), tuning)
 
     def close(self) -> None:
         self.sock.close()
@@ -97,7 +93,9 @@ class LiveZygote:
 
 
 class LiveKeeper:
-    """A keeper process, claimed or not."""
+    """A keeper process, claimed or not; its clients are `link`s unless they say otherwise."""
+
+    link: type[Link]
 
     def __init__(self, zygote: LiveZygote, worker_id: str, tuning: dict[str, Any]) -> None:
         self.zygote, self.worker_id = zygote, worker_id
@@ -119,7 +117,8 @@ class LiveKeeper:
         )
         return stub(request, metadata=((methods.AUTHORIZATION, f"Bearer {secret}"),), timeout=LIMIT_S)
 
-    def claim(self, **fields: Any) -> LiveKeeper:
+    def claim(self, link: type[Link] | None = None, **fields: Any) -> LiveKeeper:
+        self.link = link or self.link
         cpu = pb.Device(id="cpu", model="cpu")
         asked = {"session_id": "s1", "session": "nb", "token": TOKEN, "devices": [cpu], "incarnation": 1}
         asked |= {"directory": str(self.zygote.folder), "target": "cpu"}
@@ -130,17 +129,22 @@ class LiveKeeper:
     def info(self) -> pb.SessionInfo:
         return self.call("Renew", pb.RenewRequest())
 
-    def attach(self, **hello: Any) -> Link:
-        link = Link(self.channel)
-        self.links.append(link)
-        said = {"token": TOKEN, "session_id": "s1", "versions": versions.here(), "client": "test", "groups": True}
-        link.send(request_id=link.next_id(), hello=pb.Hello(**{**said, **hello}))
-        return link
+    def stranger(self, link: type[Link] | None = None) -> Link:
+        kind = link or self.link
+        joined = kind(self.channel if kind is Link else str(self.path))  # type: ignore[arg-type]
+        self.links.append(joined)
+        return joined
 
-    def client(self, **hello: Any) -> Link:
-        link = self.attach(**hello)
-        link.welcome = link.get().welcome
-        return link
+    def attach(self, link: type[Link] | None = None, **hello: Any) -> Link:
+        joined = self.stranger(link)
+        said = {"token": TOKEN, "session_id": "s1", "versions": versions.here(), "client": "test", "groups": True}
+        joined.send(request_id=joined.next_id(), hello=pb.Hello(**{**said, **hello}))
+        return joined
+
+    def client(self, link: type[Link] | None = None, **hello: Any) -> Link:
+        joined = self.attach(link, **hello)
+        joined.welcome = joined.get().welcome
+        return joined
 
     def close(self) -> None:
         for link in self.links:
@@ -175,6 +179,9 @@ class Link:
     def get(self) -> pb.FromWorker:
         """The next whole message."""
         for frame in self.frames:
+            if isinstance(frame, Laden):
+                self.last_laden = frame
+                continue
             whole = self.assembler.feed(frame)
             if whole is not None:
                 self.bundle = whole.bundle
@@ -225,6 +232,9 @@ class Link:
     def close(self) -> None:
         self.out.put(None)
         self.stream.cancel()
+
+
+LiveKeeper.link = Link
 
 
 class Refused(Exception):

@@ -11,6 +11,8 @@ from typing import Any
 
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.lane import Laden, send_laden
+from tests.sockets import received
 
 
 class Channel:
@@ -86,14 +88,17 @@ def answer(channel: Channel, whole: frames.Whole[pb.ToWorker]) -> None:
 def main(channel_fd: int, tail_fd: int) -> None:
     signal.signal(signal.SIGINT, on_interrupt)
     channel = Channel(channel_fd, tail_fd)
-    splitter, assembler = frames.Splitter(), frames.Assembler(pb.ToWorker)
+    assembler = frames.Assembler(pb.ToWorker)
     channel.sock.sendall(frames.framed(json.dumps({"ready": os.getpid()}).encode()))
-    while received := channel.sock.recv(1 << 18):
-        for frame in splitter.feed(received):
-            if frame[:1] == b"{":
-                settings = json.loads(frame)
-                os.environ.update(settings["environment"])
-                continue
-            whole = assembler.feed(frame)
-            if whole is not None:
-                answer(channel, whole)
+    for frame in received(channel.sock):
+        if frame[:1] == b"{":
+            settings = json.loads(frame)
+            os.environ.update(settings["environment"])
+            continue
+        whole = assembler.feed(frame)
+        if isinstance(frame, Laden) and whole is not None:
+            segment = pb.FromWorker(segment=whole.message.segment)
+            os.pwrite(frame.fds[0], b" and back", 5)
+            send_laden(channel.sock, Laden(frames.control(segment), frame.take()))
+        elif whole is not None:
+            answer(channel, whole)

@@ -12,7 +12,9 @@ from remote_runtime.wire import frames, limits, versions
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
 from tests.worker.keeper.conftest import Start
-from tests.worker.keeper.link import Link, Refused, until
+from tests.worker.keeper.link import Refused, until
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 
 def other_versions(**changed: Any) -> pb.Versions:
@@ -56,10 +58,9 @@ def test_nobody_attaches_before_the_claim(start: Start) -> None:
 
 @pytest.mark.parametrize("first", [b"", b"\x99", frames.control(pb.ToWorker(list_runs=pb.ListRuns()))])
 def test_a_stream_that_begins_otherwise_is_refused(start: Start, first: bytes) -> None:
-    link = Link(start().claim().channel)
+    link = start().claim().stranger()
     link.raw(first)
     assert link.get().failure.code == "protocol"
-    link.close()
 
 
 @pytest.mark.parametrize("name", ["Claim", "Renew", "Notice", "Stop"])

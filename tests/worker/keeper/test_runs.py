@@ -8,6 +8,8 @@ from remote_runtime.wire import messages_pb2 as pb
 from tests.worker.keeper.conftest import Start
 from tests.worker.keeper.link import Refused, text_of, until
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 
 def test_hello(start: Start) -> None:
     client = start().claim().client()

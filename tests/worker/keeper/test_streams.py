@@ -10,6 +10,8 @@ from remote_runtime.wire import messages_pb2 as pb
 from tests.worker.keeper.conftest import Start
 from tests.worker.keeper.link import Link, text_of, until
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 LINES = 300
 COUNT = f"import time\nfor i in range({LINES}):\n    channel.text(f'{{i}} ')\n    time.sleep(0.0005)"
 
@@ -97,7 +99,7 @@ def test_a_flood_from_a_subprocess_is_cut_and_can_be_interrupted(start: Start) -
 
 
 def test_a_client_that_asks_for_no_groups_gets_none(start: Start) -> None:
-    client = start().claim().client(groups=False)
+    client = start().claim().client(link=Link, groups=False)
     client.frames = client.stream
     assert [e.seq for e in client.run("for i in range(50): channel.text('x')").events()] == list(range(1, 53))
 
