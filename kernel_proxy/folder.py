@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from kernel_proxy.asked import Asked
 from kernel_proxy.errors import FilesError, NotFound, RunTimeout
 from kernel_proxy.localfiles import near, shown
-from kernel_proxy.session import Asked, Session
+from kernel_proxy.session import Session
 from remote_runtime.wire import messages_pb2 as pb
 
 UNDER_WAY_COUNT = 6

@@ -13,8 +13,9 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from kernel_proxy.asked import Asked
 from kernel_proxy.errors import NotFound, RunTimeout, RuntimeUnavailable, from_failure
-from kernel_proxy.exchange import Answer, Exchange, Reply
+from kernel_proxy.exchange import Exchange, Reply
 from kernel_proxy.mirror import SessionMirror
 from kernel_proxy.parcels import Parcel, Stage
 from kernel_proxy.runs import RunStream
@@ -28,32 +29,6 @@ __all__ = ["RunStream", "Session"]
 
 STATUS_OF: dict[str, str] = {"user": "interrupted", "cancelled": "cancelled", "timeout": "timeout"}
 """Why a run is interrupted -> status of its end, for a run that never reached the worker."""
-
-
-class Asked:
-    """A request whose answer is waited for later.
-
-    Args:
-        answer: It, once it is there.
-        attachment: The stream on which it comes.
-    """
-
-    def __init__(self, answer: Answer, attachment: Attachment) -> None:
-        self._answer, self._attachment = answer, attachment
-
-    def result(self, timeout_s: float | None = None) -> Reply:
-        """Wait for the answer.
-
-        Args:
-            timeout_s: Longest wait; None waits for ever.
-
-        Raises:
-            TimeoutError: It did not come in time.
-            WarmcellError: The request was refused.
-        """
-        if not self._attachment.wait(self._answer.bell, self._answer.ready, timeout_s):
-            raise TimeoutError(f"no answer within {timeout_s:g} s")
-        return self._answer.result()
 
 
 class Session:

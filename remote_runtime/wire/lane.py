@@ -10,6 +10,7 @@ frame. Both ends of a lane are non-blocking: nothing here waits.
 from __future__ import annotations
 
 import array
+import functools
 import os
 import socket
 import struct
@@ -32,9 +33,14 @@ _SIZE_MASK = (1 << _SIZE_BITS) - 1
 _ROOM_BYTES = 256 * limits.KIB
 _LARGE_ROOM_BYTES = 4 * limits.MIB
 _PARTS_AT_ONCE = 64
-_BESIDE_BYTES = socket.CMSG_SPACE(WAITING_MOST * array.array("i").itemsize)
-_RECEIVE_FLAGS = socket.MSG_DONTWAIT | getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-_SEND_FLAGS = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
+_RECEIVE_FLAGS = getattr(socket, "MSG_DONTWAIT", 0) | getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_SEND_FLAGS = getattr(socket, "MSG_DONTWAIT", 0) | getattr(socket, "MSG_NOSIGNAL", 0)
+
+
+@functools.cache
+def _beside_bytes() -> int:
+    """Return the room for descriptors; asked for when a lane is there, as not every system knows of them."""
+    return socket.CMSG_SPACE(WAITING_MOST * array.array("i").itemsize)
 
 
 class Laden(bytes):
@@ -222,7 +228,7 @@ class LaneReader:
         if self._damage is not None:
             raise self._damage
         view = memoryview(self._room)[self._end :]
-        count, beside, _, _ = sock.recvmsg_into((view,), _BESIDE_BYTES, _RECEIVE_FLAGS)
+        count, beside, _, _ = sock.recvmsg_into((view,), _beside_bytes(), _RECEIVE_FLAGS)
         if beside:
             self._keep(beside)
         if not count:

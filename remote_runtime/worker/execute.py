@@ -263,10 +263,7 @@ def problem_of(error: Failed | payload.UnpackError | SystemExit) -> pb.Problem:
         error = Failed("unpack", "a value raised SystemExit while it was rebuilt", "build it inside the cell")
     parted = isinstance(error, payload.UnpackError) and error.reason == "parted"
     code = error.code if isinstance(error, Failed) else "mirror" if parted else "unpack"
-    kind = type(error).__name__
-    return pb.Problem(
-        code=code, type_name=kind, message=error.message, hint=error.hint, traceback=[f"{kind}: {error}"]
-    )
+    return pb.Problem(code=code, type_name=type(error).__name__, message=error.message, hint=error.hint)
 
 
 def _leave_child(session: Session, error: BaseException | None) -> None:

@@ -155,8 +155,9 @@ def test_a_killed_gateway_does_not_disturb_a_run(runtime: Runtime, session: Sess
 
 
 def test_a_worker_of_this_host_is_reached_by_its_lane_unless_grpc_is_asked_for(
-    session: Session, settings: Settings
+    runtime: Runtime, settings: Settings
 ) -> None:
+    session = runtime.open("cpu", "nb", "nb.ipynb", {})
     assert session._attachment.takes_fds
     other = connect(dataclasses.replace(settings, transport="grpc"))
     by_grpc = other.open("cpu", "nb", "nb.ipynb", {}, must_exist=True)

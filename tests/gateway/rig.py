@@ -112,6 +112,7 @@ class Rig:
     keepers: MemoryKeepers
     config: Config
     store: Store
+    unlock: Callable[[], None] = lambda: None
     now: float = 1000.0
 
     async def settle(self) -> None:
@@ -162,7 +163,7 @@ async def rig(state: Path, *devices: Device, before: Rig | None = None, **more: 
     engine = before.engine if before else MemoryEngine(*devices)
     store = Store(directory.store)
     store.open()
-    made = Rig(None, engine, None, config, store)  # type: ignore[arg-type]
+    made = Rig(None, engine, None, config, store, directory.unlock)  # type: ignore[arg-type]
     made.keepers = MemoryKeepers(engine, lambda: made.now)
     made.keepers.by_address = before.keepers.by_address if before else {}
     made.gateway = Gateway(config, store, engine, made.keepers, lambda: made.now)

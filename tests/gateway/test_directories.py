@@ -150,7 +150,7 @@ def test_an_adopted_session_keeps_its_files(tmp_path: Path) -> None:
         async with rig(tmp_path) as first:
             await first.open("cpu", "kept")
             (tmp_path / "sessions" / key_of("kept") / "files" / "x").touch()
-            first.gateway._sessions._state.unlock()  # as its death would
+            first.unlock()  # as its death would
             async with rig(tmp_path, before=first, files_keep_s=0.0) as second:
                 await second.look(1)
                 assert (tmp_path / "sessions" / key_of("kept") / "files" / "x").exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from remote_runtime.gateway.directories import key_of
 from remote_runtime.wire import messages_pb2 as pb
 from tests.gateway.dying import STEPS
 from tests.gateway.running import LIMIT_S, QUICK, ROOT, Refused, Running, command, rows
@@ -79,7 +80,7 @@ def test_killed_under_a_run_everything_is_counted_once(gateway: Start, home: Pat
     first.end(signal.SIGKILL)
     second = gateway("--simulate", "A100")
     attached = second.attach(second.open("A100", "nb"))
-    (home / "state" / "sessions" / granted.session_id / "go").touch()
+    (home / "state" / "sessions" / key_of("nb") / "files" / "go").touch()
     attached.send(pb.ToWorker(request_id=3, follow=pb.Follow(run_id="r")))
     attached.finish("r")
     (told,) = second.call("Describe", pb.DescribeRequest()).sessions
