@@ -121,20 +121,23 @@ class Step:
 
 
 _name = st.sampled_from(NAMES)
-_statement = st.builds(
-    lambda template, v, w, u, n: template.replace("\\n", "\n").format(v=v, w=w, u=u, n=n),
-    st.sampled_from(TEMPLATES),
-    _name,
-    _name,
-    _name,
-    st.integers(0, 9),
-)
-_step = st.builds(
-    lambda lines, is_remote: Step("\n".join(lines), is_remote),
-    st.lists(_statement, min_size=1, max_size=3),
-    st.booleans(),
-)
-programs = st.lists(_step, min_size=3, max_size=9)
+
+
+def programs_of(templates: list[str]) -> st.SearchStrategy[list[Step]]:
+    """Programs of a few cells, made of these statements."""
+    statement = st.builds(
+        lambda template, v, w, u, n: template.replace("\\n", "\n").format(v=v, w=w, u=u, n=n),
+        st.sampled_from(templates),
+        _name,
+        _name,
+        _name,
+        st.integers(0, 9),
+    )
+    lines = st.lists(statement, min_size=1, max_size=3).map("\n".join)
+    return st.lists(st.builds(Step, lines, st.booleans()), min_size=3, max_size=9)
+
+
+programs = programs_of(TEMPLATES)
 
 
 def told(shown: Shown) -> tuple[str, str, str]:

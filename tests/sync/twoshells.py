@@ -26,7 +26,7 @@ class TwoShells:
 
     def local(self, source: str) -> str:
         """Run a cell here; return the name of its error's class."""
-        error = _run(source, self.here)
+        error = run(source, self.here)
         self.mirror.sweep()
         return error
 
@@ -51,7 +51,7 @@ class TwoShells:
             self.there.update(unpack(bundle, self.there, landing=party.arrival()))
         party.landed()
         stash, before = Stash(self.there, aside, source), Before(self.mirrors.names, source)
-        error = _run(source, self.there)
+        error = run(source, self.there)
         bound = [name for name in before.bound() if not party.stands(name)]
         deleted = [*before.deleted(), *stash.restore()]
         changes = party.compare(bound)
@@ -75,7 +75,8 @@ class TwoShells:
         self.mirror.forget(end.deleted)
 
 
-def _run(source: str, namespace: dict[str, Any]) -> str:
+def run(source: str, namespace: dict[str, Any]) -> str:
+    """Run a cell; return the name of its error's class."""
     try:
         exec(compile(source, "<cell>", "exec"), namespace)
     except Exception as error:
