@@ -39,6 +39,7 @@ class Far:
         self.paths_asked: set[str] = set()
         self.shipment = Shipment()
         self._mirror: tuple[str, SessionMirror] | None = None
+        self._forgotten: list[str] = []
         self._memory = 0
         self._is_closed = False
         self._dropped: deque[tuple[str, str]] = deque()
@@ -63,17 +64,17 @@ class Far:
         """What both ends hold of the names; a new, empty one for each memory."""
         key = self.key
         if self._mirror is None or self._mirror[0] != key:
+            self._forgotten += self._mirror[1].names if self._mirror is not None else []
             self._mirror = key, SessionMirror(self._notebook, self.session.namespace, partial(_token, key))
         return self._mirror[1]
 
     def forgotten(self) -> list[str]:
         """Return the names that were held at both ends by a memory that is lost; told once."""
-        if self._mirror is None or self._mirror[0] == self.key:
+        if not self.mirror.names and not self._forgotten:
             return []
         namespace = self.session.namespace
-        names = [name for name in self._mirror[1].names if name in namespace and type(namespace[name]) is not Handle]
-        self._mirror = None
-        return sorted(names)
+        names, self._forgotten = self._forgotten, []
+        return sorted(name for name in names if name in namespace and type(namespace[name]) is not Handle)
 
     def sweep(self) -> None:
         """Let go of values that the notebook's names no longer stand for."""

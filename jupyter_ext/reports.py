@@ -8,7 +8,7 @@ A reading that is missing is a dash; a simulated device says so wherever it stan
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -128,8 +128,14 @@ def runs(info: pb.RuntimeInfo, now_s: float | None = None) -> Report:
     return Report(_counted(len(rows), "run"), columns, rows)
 
 
-def variables(held: Iterable[pb.Held], session: str) -> Report:
-    """Show the names a session holds."""
+def variables(held: Iterable[pb.Held], session: str, newer: Callable[[str, int], str]) -> Report:
+    """Show the names a session holds.
+
+    Args:
+        held: The names.
+        session: The session's name.
+        newer: Tells where a name is newer, by its version there.
+    """
     rows = tuple(
         (
             v.name,
@@ -137,12 +143,13 @@ def variables(held: Iterable[pb.Held], session: str) -> Report:
             size_text(v.size_bytes if v.HasField("size_bytes") else None),
             _shape(v),
             v.device or "-",
+            newer(v.name, v.version),
             v.preview,
         )
         for v in sorted(held, key=lambda v: v.name)
     )
     return Report(
-        f"{len(rows)} names in {session}", ("name", "type", "size", "shape", "device", "preview"), rows
+        f"{len(rows)} names in {session}", ("name", "type", "size", "shape", "device", "newer", "preview"), rows
     )
 
 

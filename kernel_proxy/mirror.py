@@ -57,6 +57,24 @@ class SessionMirror:
         """Tell whether a name is held at both ends."""
         return name in self._mirror.records
 
+    def newer(self, name: str, version: int) -> str:
+        """Tell where a name is newer.
+
+        Args:
+            name: A name of the session.
+            version: The session's, for it.
+
+        Returns:
+            `here`, `there`, `both`, or `same`; `there` too for a name that this kernel does not hold.
+        """
+        record = self._mirror.records.get(name)
+        if record is None or name not in self._namespace or self._mirror.reference(self._namespace[name]) is not None:
+            return "there"
+        here = not self._mirror.is_same(name, self._namespace[name])[0]
+        return {(False, False): "same", (True, False): "here", (False, True): "there"}.get(
+            (here, version != record.version), "both"
+        )
+
     def sync(self, delta: Delta | None = None, forced: Iterable[str] = ()) -> pb.Sync:
         """Write what the session must know of a run's names.
 
