@@ -97,9 +97,39 @@ def bulk(scale: float, say: Say) -> dict:
         say(f"bulk: {name}")
         with prepared(peer) as cell:
             for direction, code in (("in", peer.upload), ("out", peer.download)):
-                first_s = cell.run(code).seconds
-                rows[f"{name} {direction}"] = spread(cell.times_s(code, count, 1)).row()
-                rows[f"{name} {direction}"]["first_ms"] = round(first_s * 1e3, 1)
+                times_s = _anew(cell, code, count + 3)
+                rows[f"{name} {direction}"] = spread(times_s[3:]).row()
+                rows[f"{name} {direction}"]["first_ms"] = round(times_s[0] * 1e3, 1)
+    return rows
+
+
+def _anew(cell: Kernel, code: str, count: int) -> list[float]:
+    """Time a cell that moves `big`, which is another array each time: made before, and not timed."""
+    times_s = []
+    for number in range(count):
+        cell.run(f"big = np.full(100 * 1024 * 1024, {number + 2}, dtype=np.uint8)")
+        times_s.append(cell.run(code).seconds)
+    return times_s
+
+
+def unchanged(scale: float, say: Say) -> dict:
+    """The same 100 MB array again, beside its hash; 1,000 small variables that did not change, beside a local cell."""
+    say("unchanged")
+    count = max(10, int(60 * scale))
+    names = [f"v{i}" for i in range(1000)]
+    makers = ("{i}", "'text {i}'", "[{i}, 2.5, 'a']", "{{'k': {i}}}")
+    small = "\n".join(f"v{i} = {makers[i % 4].format(i=i)}" for i in range(1000))
+    rows = {"hash of 100 MB": floors.hashing(MIB_100, count).row()}
+    with prepared(WARMCELL) as cell:
+        cell.run(WARMCELL.upload or "")
+        rows["warmcell in, unchanged"] = spread(cell.times_s(WARMCELL.upload or "", count)).row()
+        cell.run(small)
+        read = f"n = len(({', '.join(names)}))"
+        cell.run(f"%%gpu cpu\n{read}")
+        theirs, local = _interleaved(cell, f"%%gpu cpu\n{read}", read, count)
+        rows["1,000 variables"] = spread(theirs).row()
+        rows["1,000 variables, local cell"] = spread(local).row()
+        rows["1,000 variables"]["added_p50_ms"] = round(spread(theirs).p50_ms - spread(local).p50_ms, 3)
     return rows
 
 
@@ -111,6 +141,7 @@ MEASURES: Mapping[str, Callable[[float, Say], dict]] = {
     "import": lifecycle.importing,
     "idle": lifecycle.idle,
     "bulk": bulk,
+    "unchanged": unchanged,
 }
 
 

@@ -1,4 +1,4 @@
-"""The floors: what a bare gRPC stream and a bare memory copy take on this machine."""
+"""The floors: what a bare gRPC stream, a bare memory copy and a bare hash take on this machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from concurrent import futures
 from pathlib import Path
 
 import grpc
+import xxhash
 
 from benchmarks.timing import Spread, once_s, repeat, spread
 
@@ -80,3 +81,9 @@ def memcpy(size_bytes: int, count: int) -> Spread:
     """Time a copy of `size_bytes` between two touched buffers."""
     source, target = bytearray(size_bytes), bytearray(size_bytes)
     return spread([once_s(lambda: memoryview(target).__setitem__(slice(None), source)) for _ in range(count)])
+
+
+def hashing(size_bytes: int, count: int) -> Spread:
+    """Time the hash that tells whether a buffer has changed."""
+    source = bytearray(size_bytes)
+    return repeat(lambda: xxhash.xxh3_128_digest(source), count)

@@ -52,10 +52,10 @@ class Names:
         return [
             (name, value)
             for name, value in list(self.namespace.items())
-            if isinstance(name, str)
+            if hidden.get(name, _ABSENT) is not value  # first, as most names are IPython's
+            and isinstance(name, str)
             and name.isidentifier()
             and not (name[:1] == "_" and _PRIVATE.fullmatch(name))
-            and (name not in hidden or hidden[name] is not value)
         ]
 
 
