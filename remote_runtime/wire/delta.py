@@ -95,7 +95,8 @@ class Delta:
         record = self.mirror.records.get(name)
         if seen is None or record is None:
             return
-        if seen.digest == record.digest:
+        numbers = tuple(self.mirror.twins.number(obj) for obj in seen.objects)
+        if seen.digest == record.digest and numbers == record.numbers:
             self._know(seen)
         else:
             self._open(name, seen)

@@ -105,8 +105,12 @@ class Mirror:
         for name in owners:
             record = self.records.get(name)
             if name not in but and record is not None and record.digest:
-                self.keep(name, record.value(), look(record.value(), self.reference))
-                self.records[name] = replace(self.records[name], digest=DOUBT)
+                # What left the value is let go of at both ends; what came into it the other end does not know yet.
+                seen = look(record.value(), self.reference)
+                inside = {self.twins.number(obj) for obj in seen.objects} if seen is not None else set()
+                self._left.append((name, set(record.numbers) - inside))
+                numbers = tuple(number for number in record.numbers if number in inside)
+                self.records[name] = replace(record, digest=DOUBT, numbers=numbers)
 
     def tidy(self) -> None:
         """Let go of objects that names no longer hold; not before all is noted, as an object may change hands."""

@@ -21,10 +21,13 @@ from remote_runtime.wire.arrival import Arrival
 from remote_runtime.wire.atoms import ATOMS
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.delta import Delta
-from remote_runtime.wire.digests import look
+from remote_runtime.wire.digests import is_canonical, look
 from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.mirror import Mirror
 from remote_runtime.worker.namespace import Names
+
+KEPT_BYTES = 1 << 20
+"""A value with larger arrays in it is not kept while a cell runs, so that a cell can free it."""
 
 MIRRORS = 8
 """Kernels whose mirrors are kept; the one that was quiet longest must send its names again."""
@@ -132,6 +135,7 @@ class Party:
         self._mirrors, self.mirror, self.sync = mirrors, mirror, sync
         self._known = dict(zip(sync.names, sync.versions, strict=True))
         self._behind: set[str] = set()
+        self._kept: list[object] = []
 
     def check(self) -> None:
         """Refuse names that changed at both ends.
@@ -162,6 +166,7 @@ class Party:
         for name in self._known:
             if name not in sent and name in namespace:
                 self._begin(name, namespace[name])
+            self._keep(name)
 
     def stands(self, name: str) -> bool:
         """Tell whether a name surely stands for the object that it stood for before the run, and stands for here."""
@@ -212,6 +217,16 @@ class Party:
         """Note that the end tells the kernel all; return the turn after it."""
         self.mirror.turn += 1
         return self.mirror.turn
+
+    def _keep(self, name: str) -> None:
+        """Keep a small value through the run: a cell may change it and then bind its name anew."""
+        record = self.mirror.records.get(name)
+        value = record.value() if record is not None else None
+        if record is None or value is None:
+            return
+        held = [self.mirror.twins.object(number) for number in record.numbers]
+        if sum(int(getattr(obj, "nbytes", 0)) for obj in held if obj is not None and is_canonical(obj)) <= KEPT_BYTES:
+            self._kept.append(value)
 
     def _look_back(self, delta: Delta, name: str) -> None:
         """Look at the value that a name stood for: the run may have changed it before it bound the name anew."""
