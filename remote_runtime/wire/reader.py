@@ -23,6 +23,7 @@ from functools import partial
 
 from remote_runtime.wire import memory
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.arriving import torn
 from remote_runtime.wire.failures import Failed
 
 _Key = tuple[int, int]
@@ -63,10 +64,10 @@ class Reader:
             self._segments.pop(segment.segment, None)
             return
         if fd is None:
-            raise _torn(f"segment {segment.segment} came without its descriptor")
+            raise torn(f"segment {segment.segment} came without its descriptor")
         try:
             if os.fstat(fd).st_size < segment.size_bytes:
-                raise _torn(f"segment {segment.segment} is shorter than announced")
+                raise torn(f"segment {segment.segment} is shorter than announced")
             self._segments[segment.segment] = mmap.mmap(fd, segment.size_bytes, access=mmap.ACCESS_COPY)
         except OSError as error:
             message = f"{segment.size_bytes} bytes of shared memory cannot be mapped: {error}"
@@ -82,10 +83,10 @@ class Reader:
         """
         found, key = self._segments.get(block.segment), (block.segment, block.offset)
         if found is None or block.offset + block.size_bytes > len(found):
-            raise _torn(f"a block of {block.size_bytes} bytes lies outside segment {block.segment}")
+            raise torn(f"a block of {block.size_bytes} bytes lies outside segment {block.segment}")
         with self._lock:
             if key in self._lent:
-                raise _torn(f"byte {block.offset} of segment {block.segment} was sent twice")
+                raise torn(f"byte {block.offset} of segment {block.segment} was sent twice")
             # Each block has its own exporter: whatever is built on the view, and views of it, refer to that.
             owner = (ctypes.c_char * block.size_bytes).from_buffer(found, block.offset)
             self._lent[key] = weakref.ref(owner, partial(_note, self._dead, key)), block.size_bytes
@@ -120,10 +121,6 @@ class Reader:
 
 def _note(dead: deque[_Key], key: _Key, _: weakref.ref[_Owner]) -> None:
     dead.append(key)
-
-
-def _torn(what: str) -> Failed:
-    return Failed("protocol", f"the stream between kernel and worker is damaged: {what}", "run the cell again")
 
 
 class _Fork:
