@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
@@ -44,6 +44,6 @@ def place(bundle: Bundle, arena: Arena, hashers: Mapping[int, Hasher] | None = N
     return blocks if any(block.segment for block in blocks) else []
 
 
-def take_back(arena: Arena, blocks: list[pb.Block]) -> None:
+def take_back(arena: Arena, blocks: Sequence[pb.Block]) -> None:
     """Free the blocks of a bundle whose header was never sent."""
     arena.free([block for block in blocks if block.segment])

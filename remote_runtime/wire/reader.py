@@ -45,6 +45,11 @@ class Reader:
         _readers.add(self)
 
     @property
+    def segment_count(self) -> int:
+        """Segments that are mapped for further blocks."""
+        return len(self._segments)
+
+    @property
     def lent_count(self) -> int:
         """Blocks that are in use here, or not yet reported."""
         return len(self._lent)

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Sequence
 
 from remote_runtime.wire import frames, payload
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.arena import Arena
-from remote_runtime.wire.placement import place
-from remote_runtime.wire.reader import Reader
+from remote_runtime.wire.sharing import Sharing
 
 
 class Link:
     """One end: `said` is the message class it sends, `heard` the one it receives."""
 
     def __init__(self, sock: socket.socket, said: type, heard: type, arena: Arena) -> None:
-        self.sock, self.arena, self.reader = sock, arena, Reader()
-        self._said = said
-        self._assembler = frames.Assembler(heard, self.reader.view)
+        self.sock, self.arena = sock, arena
+        self.sharing = Sharing(said, self._post, arena)
+        self.reader = self.sharing.reader
+        self._assembler = frames.Assembler(heard, self.sharing.view)
         self._splitter, self._fds, self._frames = frames.Splitter(), [], []
         self._count = 0
         self.sent_bytes = 0
 
     def send(self, message: pb.ToWorker | pb.FromWorker, bundle: payload.Bundle | None = None) -> list[pb.Block]:
-        blocks = [] if bundle is None else place(bundle, self.arena)
-        for freed in self.reader.freed():
-            self._frame(frames.control(self._said(freed=freed)))
-        for segment, fd in self.arena.news():
-            self._frame(frames.control(self._said(segment=segment)), [] if fd is None else [fd])
         if bundle is None:
-            self._frame(frames.control(message))
-            return blocks
+            self.sharing.report()
+            self._post(message)
+            return []
+        blocks = self.sharing.place(bundle)
         header = message.run.bundle if isinstance(message, pb.ToWorker) else message.values.bundle
         self._count += 1
         follows = frames.announce(header, bundle, self._count, blocks)
-        self._frame(frames.control(message))
+        self._post(message)
         for frame in frames.data(bundle, self._count, blocks) if follows else ():
             self._frame(frame)
         return blocks
@@ -44,25 +41,23 @@ class Link:
         """Return the next message that is not about shared memory, None when the peer has gone."""
         while (frame := self._next()) is not None:
             whole = self._assembler.feed(frame)
-            body = whole.message.WhichOneof("body") if whole is not None else ""
             if whole is None:
                 continue
-            if body == "segment":
-                segment = whole.message.segment
-                self.reader.add(segment, self._fds.pop(0) if segment.size_bytes else None)
-            elif body == "freed":
-                self.arena.free(whole.message.freed.blocks, whole.message.freed.abandoned)
-            else:
+            fd = self._fds.pop(0) if whole.message.segment.size_bytes else None
+            if not self.sharing.take(whole.message, fd):
                 return whole
         return None
 
-    def _frame(self, frame: bytes, fds: Sequence[int] = ()) -> None:
+    def _post(self, message: pb.ToWorker | pb.FromWorker, fd: int | None = None) -> None:
+        self._frame(frames.control(message), fd)
+
+    def _frame(self, frame: bytes, fd: int | None = None) -> None:
         framed = frames.framed(frame)
         self.sent_bytes += len(framed)
-        socket.send_fds(self.sock, [framed[:1]], list(fds))
+        socket.send_fds(self.sock, [framed[:1]], [] if fd is None else [fd])
         self.sock.sendall(framed[1:])
-        for fd in fds:
-            socket.close(fd)
+        if fd is not None:
+            os.close(fd)
 
     def _next(self) -> bytes | None:
         while not self._frames:

@@ -154,6 +154,19 @@ def test_bytes_are_copied_and_hashed_in_one_pass(arena: Arena, reader: Reader, s
     assert hasher.digest() == hashlib.md5(source if hashed else b"").digest()
 
 
+def test_two_readers_of_a_block_do_not_see_each_other(arena: Arena) -> None:
+    block = arena.allocate(MIB)
+    arena.write(block, memoryview(b"x" * MIB))
+    ((segment, fd),) = arena.news()
+    views = []
+    for reader in (Reader(), Reader()):
+        reader.add(segment, os.dup(fd))
+        views.append(reader.view(block))
+    os.close(fd)
+    views[0][:3] = b"abc"
+    assert [bytes(view[:3]) for view in views] == [b"abc", b"xxx"]
+
+
 DAMAGE: dict[str, Callable[[pb.Block], pb.Block]] = {
     "an unknown segment": lambda b: pb.Block(segment=b.segment + 1, size_bytes=8),
     "past the end": lambda b: pb.Block(segment=b.segment, offset=limits.SEGMENT_BYTES, size_bytes=8),

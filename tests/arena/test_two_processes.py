@@ -148,8 +148,7 @@ def test_values_outlive_a_peer_that_is_killed(far: Far) -> None:
     y = far.back("back = x", x=array())
     os.kill(far.process.pid, signal.SIGKILL)
     assert far.link.receive() is None
-    far.link.reader.close()
-    far.link.arena.close()
+    far.link.sharing.close()
     assert np.array_equal(y, array())
     y[:] = 1
     assert y.sum() == BIG
@@ -166,5 +165,19 @@ def test_segments_that_are_given_back_are_closed_there(far: Far) -> None:
     far.run("del x")
     far.run("")
     far.link.arena.trim(idle_s=0)
-    assert far.said("said = len(link.reader._segments)") == "0"
+    assert far.said("said = link.reader.segment_count") == "0"
     assert far.said("said = len(x)", x=array()) == str(BIG)
+
+
+def test_without_room_values_go_by_the_stream_and_it_is_said_once(start: Callable[..., Far]) -> None:
+    far = start(limit_bytes=BIG)
+    values = {"x": array(), "y": array(seed=1)}
+    assert far.said("said = (x.sum(dtype='u8') + y.sum(dtype='u8')).item()", **values) == str(
+        sum(int(v.sum(dtype="u8")) for v in values.values())
+    )
+    assert [bool(block.segment) for block in far.blocks] == [True, False]
+    assert far.link.sharing.notice() == (
+        "large values travel by the stream, more slowly: "
+        "3.0 of 3.0 MiB of shared memory are taken, and 3.0 more are needed"
+    )
+    assert far.link.sharing.notice() == ""
