@@ -12,13 +12,14 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from queue import SimpleQueue
 
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
+from remote_runtime.wire.sharing import Sharing
 
 
 class Stage(Enum):
@@ -62,29 +63,43 @@ class Parcel:
         self._sent_before |= self.stage is Stage.SENT
         self._move(Stage.WAITING)
 
-    def frames(self, bundle_id: int) -> Iterator[bytes]:
-        """Yield its frames; an abandoned one yields no more. Whoever draws the last one has it whole."""
-        began = time.perf_counter()
-        for frame, last in _marked(self._all_frames(bundle_id)):
+    def frames(self, bundle_id: int, sharing: Sharing | None = None) -> Iterator[bytes]:
+        """Yield its frames; an abandoned one yields no more. Whoever draws the last one has it whole.
+
+        Args:
+            bundle_id: Unique within the stream.
+            sharing: Takes large buffers where the stream has shared memory; a stream that is cut ends it too.
+        """
+        began, announced = time.perf_counter(), False
+        blocks = self._placed(sharing)
+        for frame, last in _marked(self._all_frames(bundle_id, blocks)):
             if not self._move(Stage.SENT if last else Stage.SENDING):
+                if sharing is not None and not announced:
+                    sharing.take_back(blocks)
                 return
+            announced = True
             yield frame
         if self.bundle is not None:
             self.sent_bytes, self.send_s = self.bundle.size_bytes, time.perf_counter() - began
 
-    def _all_frames(self, bundle_id: int) -> Iterator[bytes]:
-        message, pieces = self._announced(bundle_id)
+    def _placed(self, sharing: Sharing | None) -> Sequence[pb.Block]:
+        if sharing is None or self.bundle is None or self.stage is Stage.ABANDONED:
+            return ()
+        return sharing.place(self.bundle)
+
+    def _all_frames(self, bundle_id: int, blocks: Sequence[pb.Block]) -> Iterator[bytes]:
+        message, pieces = self._announced(bundle_id, blocks)
         yield frames.control(message)
         yield from pieces
 
-    def _announced(self, bundle_id: int) -> tuple[pb.ToWorker, Iterator[bytes]]:
+    def _announced(self, bundle_id: int, blocks: Sequence[pb.Block]) -> tuple[pb.ToWorker, Iterator[bytes]]:
         if self.bundle is None:
             return self.message, iter(())
         message = pb.ToWorker()
         message.CopyFrom(self.message)
         header = getattr(message, message.WhichOneof("body")).bundle
-        follows = frames.announce(header, self.bundle, bundle_id)
-        return message, frames.data(self.bundle, bundle_id) if follows else iter(())
+        follows = frames.announce(header, self.bundle, bundle_id, blocks)
+        return message, frames.data(self.bundle, bundle_id, blocks) if follows else iter(())
 
     def _move(self, stage: Stage) -> bool:
         with self._lock:
@@ -107,10 +122,11 @@ class Outgoing:
 
     Args:
         cut: Called when an upload was abandoned half-way: the peer can forget it only with the stream.
+        sharing: The stream's shared memory, None where it has none.
     """
 
-    def __init__(self, cut: Callable[[], None]) -> None:
-        self._cut = cut
+    def __init__(self, cut: Callable[[], None], sharing: Sharing | None = None) -> None:
+        self._cut, self._sharing = cut, sharing
         self._queue: SimpleQueue[Parcel | bytes | None] = SimpleQueue()
         self._hurried: deque[bytes] = deque()
         self._ids = itertools.count(1)
@@ -134,7 +150,7 @@ class Outgoing:
             if not isinstance(parcel, Parcel):
                 continue
             began = False
-            for frame in parcel.frames(next(self._ids)):
+            for frame in parcel.frames(next(self._ids), self._sharing):
                 began = True
                 yield frame
                 yield from self._overtaking()

@@ -16,7 +16,7 @@ import mmap
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from queue import SimpleQueue
 from time import monotonic, sleep
@@ -25,6 +25,7 @@ from typing import Any
 from remote_runtime.wire import frames, limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
+from remote_runtime.wire.sharing import Sharing
 from remote_runtime.worker.interrupts import Interrupts
 
 LINE_S = 0.002
@@ -94,6 +95,7 @@ class Outputs:
         self._children: dict[int, list[str]] = {1: [], 2: []}
         self.forked = False
         self.run_id = ""
+        self.sharing: Sharing | None = None
 
     def begin(self, run_id: str) -> None:
         """Count what comes from now on to a run; what is still waiting belongs to the one before."""
@@ -193,16 +195,18 @@ class Outputs:
     def _post(self, message: pb.FromWorker, bundle: Bundle | None) -> None:
         self._flush()
         with self._interrupts:
-            follows = bundle is not None and self._announce(message, bundle)
+            pieces = () if bundle is None else self._announced(message, bundle)
             self._transmit(frames.control(message))
-            if follows and bundle is not None:
-                for frame in frames.data(bundle, self._bundle_id):
-                    self._transmit(frame)
+            for frame in pieces:
+                self._transmit(frame)
 
-    def _announce(self, message: pb.FromWorker, bundle: Bundle) -> bool:
+    def _announced(self, message: pb.FromWorker, bundle: Bundle) -> Iterable[bytes]:
+        """Fill the message's header; return the data frames that must follow."""
         self._bundle_id += 1
         header = message.values.bundle if message.WhichOneof("body") == "values" else message.event.end.bundle
-        return frames.announce(header, bundle, self._bundle_id)
+        blocks = self.sharing.place(bundle) if self.sharing is not None else ()
+        follows = frames.announce(header, bundle, self._bundle_id, blocks)
+        return frames.data(bundle, self._bundle_id, blocks) if follows else ()
 
     def _transmit(self, frame: bytes) -> None:
         with self._interrupts:
