@@ -83,7 +83,10 @@ class Parcel:
             self.sent_bytes, self.send_s = self.bundle.size_bytes, time.perf_counter() - began
 
     def _placed(self, sharing: Sharing | None) -> Sequence[pb.Block]:
-        if sharing is None or self.bundle is None or self.stage is Stage.ABANDONED:
+        if sharing is None:
+            return ()
+        if self.bundle is None or self.stage is Stage.ABANDONED:
+            sharing.report()
             return ()
         return sharing.place(self.bundle)
 

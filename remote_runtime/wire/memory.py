@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import mmap
 import os
 import sys
@@ -39,8 +38,6 @@ _POPULATE_WRITE = 23
 _ENTRY_BYTES = 8
 _OF_THE_FILE = bytes(flags for flags in range(256) if not flags & 0xC0 or flags & 0x20)
 """Last byte of a pagemap entry whose page is absent (neither present nor swapped), or the file's own."""
-
-_SEALS = ("F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_SEAL")
 
 
 class Hasher(Protocol):
@@ -75,7 +72,7 @@ def create(size_bytes: int, directory: str = "") -> int:
     try:
         os.ftruncate(fd, size_bytes)
         if not directory:
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _sum_of(_SEALS))  # a reader cannot lose the file under its feet
+            _seal(fd)
     except BaseException:
         os.close(fd)
         raise
@@ -211,8 +208,11 @@ class _Address:
         ctypes.pythonapi.PyBuffer_Release(ctypes.byref(self._found))
 
 
-def _sum_of(names: tuple[str, ...]) -> int:
-    return sum(getattr(fcntl, name) for name in names)
+def _seal(fd: int) -> None:
+    """Fix a file's size: a reader cannot lose it under its feet."""
+    import fcntl  # other systems, whose kernels import this module too, do not have it
+
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ import mmap
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from queue import SimpleQueue
 from time import monotonic, sleep
@@ -141,6 +141,14 @@ class Outputs:
         """Send a frame that is no message."""
         self._alone(self._transmit, frame)
 
+    def send_beside(self, message: pb.FromWorker | pb.ToWorker, fd: int | None) -> None:
+        """Send a message at once, with a descriptor beside its first byte; the descriptor is closed."""
+        try:
+            self._transmit(frames.control(message), () if fd is None else (fd,))
+        finally:
+            if fd is not None:
+                os.close(fd)
+
     def become_child(self) -> None:
         """Run in a forked child: leave the socket and the tail to the parent."""
         self.forked = True
@@ -195,7 +203,9 @@ class Outputs:
     def _post(self, message: pb.FromWorker, bundle: Bundle | None) -> None:
         self._flush()
         with self._interrupts:
-            pieces = () if bundle is None else self._announced(message, bundle)
+            pieces = self._announced(message, bundle) if bundle is not None else ()
+            if self.sharing is not None:
+                self.sharing.report()
             self._transmit(frames.control(message))
             for frame in pieces:
                 self._transmit(frame)
@@ -208,10 +218,13 @@ class Outputs:
         follows = frames.announce(header, bundle, self._bundle_id, blocks)
         return frames.data(bundle, self._bundle_id, blocks) if follows else ()
 
-    def _transmit(self, frame: bytes) -> None:
+    def _transmit(self, frame: bytes, fds: Sequence[int] = ()) -> None:
+        framed = frames.framed(frame)
         with self._interrupts:
             try:
-                self._sock.sendall(frames.framed(frame))
+                if fds:
+                    socket.send_fds(self._sock, [framed[:1]], fds)
+                self._sock.sendall(framed[1:] if fds else framed)
             except OSError:  # the keeper is gone, and with it everyone who could see what is done here
                 os._exit(0)
 

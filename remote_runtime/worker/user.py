@@ -17,9 +17,11 @@ import sys
 from collections import deque
 from typing import Any, NoReturn
 
-from remote_runtime.wire import frames
+from remote_runtime.wire import frames, memory
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.arena import Arena
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.sharing import Sharing
 from remote_runtime.worker.execute import Executor, Parcel, Session
 from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.namespace import Names
@@ -30,6 +32,8 @@ from remote_runtime.worker.shell import Shell
 from remote_runtime.worker.streams import Streams
 
 RECEIVE_BYTES = 1 << 20
+_FDS_MOST = 8
+_FLAGS = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 FIGURES = "module://matplotlib_inline.backend_inline"
 
 
@@ -68,7 +72,9 @@ class UserProcess:
     ) -> None:
         self._sock, self._outputs, self._interrupts, self._loop = sock, outputs, interrupts, loop
         self._splitter = frames.Splitter()
-        self._assembler = frames.Assembler(pb.ToWorker)
+        self._sharing = outputs.sharing = Sharing(pb.FromWorker, outputs.send_beside, Arena(limit_bytes=0))
+        self._assembler = frames.Assembler(pb.ToWorker, self._sharing.view)
+        self._fds: deque[int] = deque()
         self._waiting: deque[tuple[pb.ToWorker, Parcel]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -111,7 +117,8 @@ class UserProcess:
         if self._outputs.forked:  # a child that waits in the parent's loop would take the parent's requests
             os._exit(0)
         try:
-            received = self._sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            received, fds, _, _ = socket.recv_fds(self._sock, RECEIVE_BYTES, _FDS_MOST, _FLAGS)
+            self._fds.extend(fds)
         except BlockingIOError:
             return
         except OSError:
@@ -134,12 +141,16 @@ class UserProcess:
             self._configure(json.loads(frame))
             return
         whole = self._assembler.feed(frame)
-        if whole is not None:
+        if whole is None:
+            return
+        beside = self._fds.popleft() if whole.message.segment.size_bytes and self._fds else None
+        if not self._sharing.take(whole.message, beside):
             self._waiting.append((whole.message, [] if whole.bundle is None else [whole.bundle]))
 
     def _configure(self, settings: dict[str, Any]) -> None:
         """Become a session's: its directory, its environment, its devices."""
         os.environ.update(settings.get("environment") or {})
+        self._share(int(settings.get("arena_bytes") or 0))
         directory = settings.get("directory")
         if directory:
             os.makedirs(directory, exist_ok=True)
@@ -148,6 +159,12 @@ class UserProcess:
             pb.Device(id=row.get("id", ""), model=row.get("model", ""), simulated=bool(row.get("simulated")))
             for row in settings.get("devices") or ()
         ]
+
+    def _share(self, limit_bytes: int) -> None:
+        """Use shared memory for results, where the keeper takes its descriptors."""
+        if limit_bytes and memory.available():
+            self._sharing.arena.limit_bytes = limit_bytes
+            self._sharing.start()
 
     def _start_next(self) -> None:
         if self._task is None and self._waiting:
