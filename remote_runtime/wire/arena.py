@@ -85,7 +85,8 @@ class Arena:
     """Shared memory that one process writes for one peer; it ends with their connection.
 
     Args:
-        limit_bytes: The most it may hold; None for a quarter of what this process may have.
+        limit_bytes: The most it may hold; None for a quarter of what this process may have, or for nothing where
+            the system has no memory files.
         directory: A memory file system to use; empty for the system's own.
         clock: Seconds, monotonic.
 
@@ -96,7 +97,7 @@ class Arena:
     def __init__(
         self, limit_bytes: int | None = None, directory: str = "", clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.limit_bytes = int(memory.ram_bytes() * limits.ARENA_RAM_SHARE) if limit_bytes is None else limit_bytes
+        self.limit_bytes = _most_bytes() if limit_bytes is None else limit_bytes
         self.refusal = ""
         self._directory, self._clock = directory, clock
         self._lock = threading.RLock()  # memory may be given back by a handler of a signal
@@ -289,6 +290,10 @@ class Arena:
     @property
     def _size_bytes(self) -> int:
         return sum(segment.space.size_bytes for segment in self._segments.values())
+
+
+def _most_bytes() -> int:
+    return int(memory.ram_bytes() * limits.ARENA_RAM_SHARE) if memory.available() else 0
 
 
 def _existing(segment: _Segment) -> Iterator[tuple[int, int]]:

@@ -33,7 +33,7 @@ from remote_runtime.worker.streams import Streams
 
 RECEIVE_BYTES = 1 << 20
 _FDS_MOST = 8
-_FLAGS = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+_FLAGS = socket.MSG_DONTWAIT | getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 FIGURES = "module://matplotlib_inline.backend_inline"
 
 
