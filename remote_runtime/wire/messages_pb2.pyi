@@ -352,10 +352,12 @@ class Segment(_message.Message):
     def __init__(self, segment: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class Freed(_message.Message):
-    __slots__ = ("blocks",)
+    __slots__ = ("blocks", "abandoned")
     BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    ABANDONED_FIELD_NUMBER: _ClassVar[int]
     blocks: _containers.RepeatedCompositeFieldContainer[Block]
-    def __init__(self, blocks: _Optional[_Iterable[_Union[Block, _Mapping]]] = ...) -> None: ...
+    abandoned: bool
+    def __init__(self, blocks: _Optional[_Iterable[_Union[Block, _Mapping]]] = ..., abandoned: bool = ...) -> None: ...
 
 class ToWorker(_message.Message):
     __slots__ = ("request_id", "hello", "run", "interrupt", "ack", "follow", "fetch", "put", "remove", "list_vars", "free", "list_runs", "environment", "drop", "input", "segment", "freed", "comm", "files", "sources")
