@@ -97,7 +97,7 @@ class Arena:
     def __init__(
         self, limit_bytes: int | None = None, directory: str = "", clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.limit_bytes = _most_bytes() if limit_bytes is None else limit_bytes
+        self.limit_bytes = most_bytes() if limit_bytes is None else limit_bytes
         self.refusal = ""
         self._directory, self._clock = directory, clock
         self._lock = threading.RLock()  # memory may be given back by a handler of a signal
@@ -292,7 +292,8 @@ class Arena:
         return sum(segment.space.size_bytes for segment in self._segments.values())
 
 
-def _most_bytes() -> int:
+def most_bytes() -> int:
+    """Return a quarter of what this process may have; 0 where the system has no memory files."""
     return int(memory.ram_bytes() * limits.ARENA_RAM_SHARE) if memory.available() else 0
 
 

@@ -136,6 +136,20 @@ class Ledger:
             block.segment = number
             self._segments[number].blocks[block.offset] = _Held(block.size_bytes, {holder})
 
+    def refuse(self, source: Party, header: pb.BundleHeader) -> None:
+        """Give a header's blocks back at once: nobody waits for what it announces.
+
+        Raises:
+            Failed: As `lend`.
+        """
+        self.lend(source, header, header.bundle_id)
+        self.release(header.bundle_id)
+
+    def hold(self, header: pb.BundleHeader, holder: Hashable) -> None:
+        """Let somebody more hold a header's blocks, which are held already."""
+        for key in _keys(header):
+            self._held(key).holders.add(holder)
+
     def hand(self, header: pb.BundleHeader, to: Party) -> bool:
         """Let a party hold a header's blocks; it hears of new segments at once, so send the header after this.
 
@@ -151,8 +165,7 @@ class Ledger:
                 self._tell(number, to)
         except OSError:  # no descriptor is left for it: data frames need none
             return False
-        for key in keys:
-            self._held(key).holders.add(to)
+        self.hold(header, to)
         return True
 
     def freed(self, party: Party, freed: pb.Freed) -> None:

@@ -87,6 +87,10 @@ class Outputs:
         sock: The channel to the keeper, blocking.
         tail: Shared with the keeper.
         interrupts: Kept away while a frame is being sent.
+
+    Attributes:
+        sharing: Shared memory, None where there is none.
+        shares: Whether values may go by it now.
     """
 
     def __init__(self, sock: socket.socket, tail: Tail, interrupts: Interrupts) -> None:
@@ -102,6 +106,7 @@ class Outputs:
         self.forked = False
         self.run_id = ""
         self.sharing: Sharing | None = None
+        self.shares = False
 
     @property
     def origin(self) -> str:
@@ -227,7 +232,7 @@ class Outputs:
         """Fill the message's header; return the data frames that must follow."""
         self._bundle_id += 1
         header = message.values.bundle if message.WhichOneof("body") == "values" else message.event.end.bundle
-        blocks = self.sharing.place(bundle) if self.sharing is not None else ()
+        blocks = self.sharing.place(bundle) if self.sharing is not None and self.shares else ()
         follows = frames.announce(header, bundle, self._bundle_id, blocks)
         return frames.data(bundle, self._bundle_id, blocks) if follows else ()
 

@@ -174,7 +174,6 @@ class UserProcess:
     def _configure(self, settings: dict[str, Any]) -> None:
         """Become a session's: its directory, its environment, its devices."""
         os.environ.update(settings.get("environment") or {})
-        self._share(int(settings.get("arena_bytes") or 0))
         directory = settings.get("directory")
         if directory:
             os.makedirs(directory, exist_ok=True)
@@ -186,10 +185,12 @@ class UserProcess:
         ]
 
     def _share(self, limit_bytes: int) -> None:
-        """Use shared memory for results, where the keeper takes its descriptors."""
-        if limit_bytes and memory.available():
-            self._sharing.arena.limit_bytes = limit_bytes
-            self._sharing.start()
+        """Use shared memory for the answer to one request, where whoever asks can map it."""
+        self._outputs.shares = limit_bytes > 0 and memory.available()
+        if self._outputs.shares:
+            first, self._sharing.arena.limit_bytes = not self._sharing.arena.limit_bytes, limit_bytes
+            if first:
+                self._sharing.start()
 
     def _start_next(self) -> None:
         if self._task is None and self._waiting:
@@ -203,6 +204,7 @@ class UserProcess:
     async def _handle(self, message: pb.ToWorker, parcel: Parcel) -> None:
         try:
             self._interrupts.begin()
+            self._share(message.share_bytes)
             if message.WhichOneof("body") == "run":
                 self._streams.repair()
                 self._comms.install()

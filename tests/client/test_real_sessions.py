@@ -157,10 +157,10 @@ def test_a_killed_gateway_does_not_disturb_a_run(runtime: Runtime, session: Sess
 def test_a_worker_of_this_host_is_reached_by_its_lane_unless_grpc_is_asked_for(
     session: Session, settings: Settings
 ) -> None:
-    assert session._attachment.takes_fds
+    assert session._attachment.shares_memory is session._attachment._line.same_host
     other = connect(dataclasses.replace(settings, transport="grpc"))
     by_grpc = other.open("cpu", "nb", "nb.ipynb", {}, must_exist=True)
-    assert not by_grpc._attachment.takes_fds
+    assert not by_grpc._attachment.shares_memory
     assert text(by_grpc, "x = 7; print(x)") == text(session, "print(x)") == "7\n"
     other.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import select
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,7 +27,6 @@ class SharingUser(User):
         self._reader = LaneReader()
         self.sharing = Sharing(pb.ToWorker, self._post, Arena())
         self._assembler = frames.Assembler(pb.FromWorker, self.sharing.view)
-        self.send(json.dumps({"arena_bytes": 1 << 30}).encode())
 
     def frame(self) -> bytes:
         if not hasattr(self, "_reader"):
@@ -47,6 +45,7 @@ class SharingUser(User):
 
     def _with_bundle(self, message: pb.ToWorker, values: Mapping[str, object] | None, namespace: object = None) -> None:
         self.sharing.report()
+        message.share_bytes = 1 << 30
         if values is None:
             return self.send(frames.control(message))
         bundle = payload.pack(values, namespace={"__name__": "__main__"}).bundle
