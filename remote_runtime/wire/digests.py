@@ -109,6 +109,12 @@ class _Sink:
         self.hash = xxhash.xxh3_128()
         self.write = self.hash.update
 
+    def buffer(self, buffer: pickle.PickleBuffer) -> None:
+        """Take what pickle would leave out; here, because a walker that called itself would keep its values alive."""
+        view = buffer.raw()
+        self.hash.update(b"%d:" % view.nbytes)
+        self.hash.update(view)
+
 
 class Walker(pickle.Pickler):
     """Hashes what pickle would write, with our own stand-ins for what pickles badly for comparing.
@@ -121,7 +127,7 @@ class Walker(pickle.Pickler):
 
     def __init__(self, reference: Reference | None, known: dict[int, bytes], inside: object | None = None) -> None:
         self._sink = _Sink()
-        super().__init__(self._sink, protocol=5, buffer_callback=self._buffer)
+        super().__init__(self._sink, protocol=5, buffer_callback=self._sink.buffer)
         self.leaves = known
         self.inner: set[int] = set()
         self._reference, self._inside = reference, inside
@@ -143,11 +149,6 @@ class Walker(pickle.Pickler):
         if len(found) > OPEN_LIMIT:
             return (root,) if id(root) in opened or type(root) in _CONTAINERS else ()
         return tuple(obj for _, obj in sorted(found, key=lambda pair: pair[0]))
-
-    def _buffer(self, buffer: pickle.PickleBuffer) -> None:
-        view = buffer.raw()
-        self._sink.hash.update(b"%d:" % view.nbytes)
-        self._sink.hash.update(view)
 
     def reducer_override(self, obj: Any) -> Any:
         """Stand in for what is no plain container, text or number."""
