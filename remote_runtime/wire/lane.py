@@ -32,9 +32,10 @@ _SIZE_MASK = (1 << _SIZE_BITS) - 1
 _ROOM_BYTES = 256 * limits.KIB
 _LARGE_ROOM_BYTES = 4 * limits.MIB
 _PARTS_AT_ONCE = 64
-_BESIDE_BYTES = socket.CMSG_SPACE(WAITING_MOST * array.array("i").itemsize)
-_RECEIVE_FLAGS = socket.MSG_DONTWAIT | getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-_SEND_FLAGS = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
+# Systems without lanes import this too, and lack some of these names.
+_BESIDE_BYTES = getattr(socket, "CMSG_SPACE", int)(WAITING_MOST * array.array("i").itemsize)
+_RECEIVE_FLAGS = getattr(socket, "MSG_DONTWAIT", 0) | getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_SEND_FLAGS = getattr(socket, "MSG_DONTWAIT", 0) | getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 class Laden(bytes):
