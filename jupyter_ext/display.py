@@ -88,12 +88,7 @@ class Screen:
         self._beside = beside
         self._wants_result = wants_result
         self.result: Rendered | None = None
-        self._shows: Mapping[str, Callable[[Any], None]] = {
-            "stream": self._stream,
-            "display": self._display,
-            "clear": self._clear,
-            "result": self._result,
-            "cut": self._cut,
+        self._others: Mapping[str, Callable[[Any], None]] = {
             "reading": beside.on_reading,
             **({"ask": on_ask} if on_ask is not None else {}),
         }
@@ -103,8 +98,10 @@ class Screen:
         kind = event.WhichOneof("body") or ""
         if kind == "comm" and self._on_comm is not None:
             self._on_comm(event)
-        elif kind in self._shows:
-            self._shows[kind](getattr(event, kind))
+        elif kind in _SHOWN:
+            _SHOWN[kind](self, getattr(event, kind))
+        elif kind in self._others:
+            self._others[kind](getattr(event, kind))
 
     def _stream(self, stream: pb.Stream) -> None:
         self._beside.on_output()
@@ -138,6 +135,16 @@ class Screen:
             f"output was cut: {cut.dropped_bytes:,} bytes ({cut.dropped_lines:,} lines) of {name} are not shown, "
             f"{cut.shown_bytes:,} bytes are",
         )
+
+
+_SHOWN: Mapping[str, Callable[[Screen, Any], None]] = {
+    "stream": Screen._stream,
+    "display": Screen._display,
+    "clear": Screen._clear,
+    "result": Screen._result,
+    "cut": Screen._cut,
+}
+"""Not bound: a screen that referred to itself would keep the run's values alive until they are collected."""
 
 
 def notice(shell: InteractiveShell, text: str) -> None:

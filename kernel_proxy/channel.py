@@ -234,7 +234,7 @@ class Frames:
         where: The server in words.
     """
 
-    takes_fds = False
+    arena_bytes = 0
 
     def __init__(self, call: grpc.Call, where: str) -> None:
         self._call, self._where = call, where

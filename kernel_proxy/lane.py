@@ -48,12 +48,13 @@ def is_possible() -> bool:
     return hasattr(select, "epoll") and hasattr(os, "eventfd")
 
 
-def dial(path: str, outgoing: Outgoing) -> Lane:
+def dial(path: str, outgoing: Outgoing, arena_bytes: int = 0) -> Lane:
     """Open a lane.
 
     Args:
         path: Where the keeper's lane lies.
         outgoing: What to send.
+        arena_bytes: Shared memory that each direction may take.
 
     Raises:
         BrokenStream: Nobody listens there.
@@ -68,7 +69,9 @@ def dial(path: str, outgoing: Outgoing) -> Lane:
         sock.close()
         raise _broken(f"{where} cannot be reached: {error.strerror or error}") from None
     sock.setblocking(False)
-    return Lane(sock, outgoing, where)
+    opened = Lane(sock, outgoing, where)
+    opened.arena_bytes = arena_bytes
+    return opened
 
 
 class Lane:
@@ -78,13 +81,14 @@ class Lane:
         sock: Connected, non-blocking; the lane's own from now on.
         outgoing: What to send.
         where: The server in words.
-    """
 
-    takes_fds = True
+    Attributes:
+        arena_bytes: Shared memory that each direction may take.
+    """
 
     def __init__(self, sock: socket.socket, outgoing: Outgoing, where: str) -> None:
         self._sock, self._outgoing, self._where = sock, outgoing, where
-        self._pid = os.getpid()
+        self._pid, self.arena_bytes = os.getpid(), 0
         self._lock = threading.RLock()  # a signal handler may come while its own thread holds it
         self._reader, self._backlog = lane.LaneReader(), lane.Backlog()
         self._take: Callable[[bytes], None] | None = None

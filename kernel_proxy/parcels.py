@@ -19,7 +19,8 @@ from queue import SimpleQueue
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
-from remote_runtime.wire.lane import Laden, fds_copied
+from remote_runtime.wire.lane import Laden
+from remote_runtime.wire.sharing import Sharing
 
 
 class Stage(Enum):
@@ -37,11 +38,10 @@ class Parcel:
     Args:
         message: The message; it is not changed.
         bundle: What travels with it.
-        fds: Descriptors that travel beside it, where the stream takes them; they stay the caller's.
     """
 
-    def __init__(self, message: pb.ToWorker, bundle: Bundle | None = None, fds: Sequence[int] = ()) -> None:
-        self.message, self.bundle, self._fds = message, bundle, fds
+    def __init__(self, message: pb.ToWorker, bundle: Bundle | None = None) -> None:
+        self.message, self.bundle = message, bundle
         self.stage = Stage.WAITING
         self.sent_bytes = 0
         self.send_s = 0.0
@@ -64,30 +64,46 @@ class Parcel:
         self._sent_before |= self.stage is Stage.SENT
         self._move(Stage.WAITING)
 
-    def frames(self, bundle_id: int) -> Iterator[bytes]:
-        """Yield its frames; an abandoned one yields no more. Whoever draws the last one has it whole."""
-        began = time.perf_counter()
-        for frame, last in _marked(self._all_frames(bundle_id)):
+    def frames(self, bundle_id: int, sharing: Sharing | None = None) -> Iterator[bytes]:
+        """Yield its frames; an abandoned one yields no more. Whoever draws the last one has it whole.
+
+        Args:
+            bundle_id: Unique within the stream.
+            sharing: Takes large buffers where the stream has shared memory; a stream that is cut ends it too.
+        """
+        began, announced = time.perf_counter(), False
+        blocks = self._placed(sharing)
+        for frame, last in _marked(self._all_frames(bundle_id, blocks)):
             if not self._move(Stage.SENT if last else Stage.SENDING):
+                if sharing is not None and not announced:
+                    sharing.take_back(blocks)
                 return
+            announced = True
             yield frame
         if self.bundle is not None:
             self.sent_bytes, self.send_s = self.bundle.size_bytes, time.perf_counter() - began
 
-    def _all_frames(self, bundle_id: int) -> Iterator[bytes]:
-        message, pieces = self._announced(bundle_id)
-        frame = frames.control(message)
-        yield Laden(frame, fds_copied(self._fds)) if self._fds else frame
+    def _placed(self, sharing: Sharing | None) -> Sequence[pb.Block]:
+        if sharing is None:
+            return ()
+        if self.bundle is None or self.stage is Stage.ABANDONED:
+            sharing.report()
+            return ()
+        return sharing.place(self.bundle)
+
+    def _all_frames(self, bundle_id: int, blocks: Sequence[pb.Block]) -> Iterator[bytes]:
+        message, pieces = self._announced(bundle_id, blocks)
+        yield frames.control(message)
         yield from pieces
 
-    def _announced(self, bundle_id: int) -> tuple[pb.ToWorker, Iterator[bytes]]:
+    def _announced(self, bundle_id: int, blocks: Sequence[pb.Block]) -> tuple[pb.ToWorker, Iterator[bytes]]:
         if self.bundle is None:
             return self.message, iter(())
         message = pb.ToWorker()
         message.CopyFrom(self.message)
         header = getattr(message, message.WhichOneof("body")).bundle
-        follows = frames.announce(header, self.bundle, bundle_id)
-        return message, frames.data(self.bundle, bundle_id) if follows else iter(())
+        follows = frames.announce(header, self.bundle, bundle_id, blocks)
+        return message, frames.data(self.bundle, bundle_id, blocks) if follows else iter(())
 
     def _move(self, stage: Stage) -> bool:
         with self._lock:
@@ -112,10 +128,15 @@ class Outgoing:
 
     Args:
         cut: Called when an upload was abandoned half-way: the peer can forget it only with the stream.
+
+    Attributes:
+        sharing: The stream's shared memory, None where it has none.
     """
 
     def __init__(self, cut: Callable[[], None]) -> None:
         self._cut = cut
+        self.sharing: Sharing | None = None
+        self._heralds: deque[bytes] = deque()
         self._queue: deque[Parcel] = deque()
         self._late: deque[Parcel] = deque()
         self._hurried: deque[bytes] = deque()
@@ -143,6 +164,11 @@ class Outgoing:
         """Send a frame before everything that waits. Safe to call from a signal handler."""
         self._hurried.append(frame)
         self._ring()
+
+    def herald(self, message: pb.ToWorker | pb.FromWorker, fd: int | None) -> None:
+        """Send what the peer must know before the parcel that is drawn just now, see `sharing.Post`."""
+        frame = frames.control(message)
+        self._heralds.append(frame if fd is None else Laden(frame, [fd]))
 
     def close(self) -> None:
         """Let the iteration end, once everything is drawn."""
@@ -180,12 +206,18 @@ class Outgoing:
                 yield None
 
     def _pieces(self, parcel: Parcel) -> Iterator[bytes]:
-        for frame in parcel.frames(next(self._ids)):
+        for frame in parcel.frames(next(self._ids), self.sharing):
             self._within = True
+            yield from _drained(self._heralds)
             yield frame
-            while self._hurried:
-                yield self._hurried.popleft()
+            yield from _drained(self._hurried)
+        yield from _drained(self._heralds)
         self._over = self._within and parcel.stage is Stage.ABANDONED
         self._within = False
         if self._over:
             self._cut()
+
+
+def _drained(queue: deque[bytes]) -> Iterator[bytes]:
+    while queue:
+        yield queue.popleft()

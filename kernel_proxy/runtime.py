@@ -19,13 +19,15 @@ from typing import Any, TypeVar
 from kernel_proxy import embedded, lane, statedir
 from kernel_proxy.channel import Address, Door, Frames, is_away
 from kernel_proxy.discovery import Found, discover
-from kernel_proxy.errors import RuntimeDefect, RuntimeUnavailable, VersionMismatch, WarmcellError
+from kernel_proxy.errors import RuntimeDefect, RuntimeUnavailable, WarmcellError
+from kernel_proxy.greeting import compared
 from kernel_proxy.parcels import Outgoing
 from kernel_proxy.session import Session
 from kernel_proxy.settings import GRPC, Settings, load_settings
 from kernel_proxy.stream import FrameStream
+from remote_runtime.wire import memory, versions
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire import versions
+from remote_runtime.wire.arena import most_bytes
 from remote_runtime.wire.lane import path_of
 from remote_runtime.wire.methods import GATEWAY_SERVICE, SESSION, SESSION_TOKEN, WORKER_SERVICE
 
@@ -214,7 +216,7 @@ class Runtime:
     def _reach(self, found: Found, token: str) -> None:
         door = Door(GATEWAY_SERVICE, found.address, token)
         try:
-            self.version_notice = _compared(self._describe(door).versions)
+            self.version_notice = compared(self._describe(door).versions)
         except WarmcellError:
             door.close()
             raise
@@ -233,7 +235,7 @@ class Runtime:
             info = self._describe(self._door)
         except WarmcellError:
             return False
-        self.version_notice = _compared(info.versions)
+        self.version_notice = compared(info.versions)
         return True
 
     def _is_dying(self) -> bool:
@@ -297,7 +299,7 @@ class WorkerLine:
         granted = self._granted
         if self.same_host and attempt % 2 == 0 and os.path.exists(granted.unix):
             if self._has_lane:
-                return lane.dial(path_of(granted.unix), outgoing)
+                return lane.dial(path_of(granted.unix), outgoing, self._arena_bytes)
             self._door = Door(WORKER_SERVICE, Address(f"unix:{granted.unix}"), granted.token)
             return self._door.frames("Attach", outgoing)
         if attempt and not self.same_host:
@@ -308,6 +310,12 @@ class WorkerLine:
     def _has_lane(self) -> bool:
         wanted = self._runtime.settings.transport != GRPC
         return wanted and lane.is_possible() and os.path.exists(path_of(self._granted.unix))
+
+    @property
+    def _arena_bytes(self) -> int:
+        wanted = self._runtime.settings.arena_bytes
+        most = most_bytes()
+        return most if wanted is None else wanted if memory.available() else 0
 
     def exit_reason(self) -> pb.ExitReply | None:
         """Ask the gateway whether the worker is gone; None when it cannot be asked."""
@@ -329,21 +337,3 @@ def _granted(updates: Iterator[pb.OpenUpdate], on_wait: Callable[[pb.Waiting], N
     finally:
         updates.close()
     raise RuntimeDefect("the gateway ended its answer without granting a session", "see `warmcell logs`")
-
-
-def _compared(theirs: pb.Versions) -> str | None:
-    """Compare the runtime's versions with ours.
-
-    Raises:
-        VersionMismatch: Values cannot be exchanged.
-    """
-    ours = versions.here()
-    blocking = versions.blocking(ours, theirs)
-    if blocking:
-        table = versions.table(ours, theirs, blocking)
-        raise VersionMismatch(
-            f"{' and '.join(blocking)} differ between this kernel and the runtime\n{table}",
-            "use a kernel and a runtime with the same versions of these",
-        )
-    differing = versions.differing(ours, theirs)
-    return versions.table(ours, theirs, differing) if differing else None

@@ -34,6 +34,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "start": "WARMCELL_START",
     "answer_s": "WARMCELL_ANSWER_S",
     "transport": "WARMCELL_TRANSPORT",
+    "arena_bytes": "WARMCELL_ARENA_BYTES",
 }
 """Setting -> the environment variable that sets it."""
 
@@ -62,6 +63,8 @@ class Settings:
         start_s: Seconds that the embedded runtime may take to start.
         answer_s: Seconds that a gateway may take to answer a question.
         transport: How a worker on this machine is reached, one of `TRANSPORTS`.
+        arena_bytes: Shared memory that large values may take on their way, each way; None for a quarter of the
+            machine's, 0 for none.
     """
 
     url: str = ""
@@ -79,6 +82,7 @@ class Settings:
     start_s: float = 60.0
     answer_s: float = 15.0
     transport: str = AUTO
+    arena_bytes: int | None = None
 
     @property
     def embedded(self) -> bool:
@@ -170,7 +174,7 @@ def _toml_loads(file: Path) -> Callable[[str], dict[str, Any]]:
 
 _KINDS: Mapping[str, Callable[[Any], Any]] = {
     f.name: float if f.name.endswith("_s") else _home if f.name == "home" else str for f in fields(Settings)
-}
+} | {"arena_bytes": int}
 
 
 def _checked(layer: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -187,6 +191,8 @@ def _value(name: str, value: Any, where: str) -> Any:
         raise SettingsError(
             f"{where} sets `{name}` to {value!r}, which is not a number of seconds", "write a number, as 600"
         )
+    if kind is int:
+        return _bytes(name, value, where)
     if kind is not float and not isinstance(value, (str, Path)):
         raise SettingsError(f"{where} sets `{name}` to {value!r}, which is not text", "put it in quotes")
     if name == "url" and value and not str(value).startswith(("http://", "https://")):
@@ -196,6 +202,14 @@ def _value(name: str, value: Any, where: str) -> Any:
     if name == "transport" and value not in TRANSPORTS:
         raise SettingsError(f"{where} sets `transport` to {value!r}", f"it is one of {', '.join(TRANSPORTS)}")
     return kind(value)
+
+
+def _bytes(name: str, value: Any, where: str) -> int:
+    if isinstance(value, (int, str)) and not isinstance(value, bool) and str(value).strip().isdecimal():
+        return int(value)
+    raise SettingsError(
+        f"{where} sets `{name}` to {value!r}, which is not a number of bytes", "write a whole number, as 1073741824"
+    )
 
 
 def _is_duration(value: Any) -> bool:

@@ -25,12 +25,15 @@ from kernel_proxy.bell import Bell, Leadable
 from kernel_proxy.channel import BrokenStream
 from kernel_proxy.errors import RuntimeUnavailable, WarmcellError, from_failure
 from kernel_proxy.exchange import Exchange, Reply
+from kernel_proxy.greeting import check_versions
 from kernel_proxy.parcels import Outgoing, Parcel
-from remote_runtime.wire import limits, versions
+from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.arena import Arena
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.frames import Assembler, control
-from remote_runtime.wire.lane import Laden, close_all
+from remote_runtime.wire.frames import Assembler, Whole, control
+from remote_runtime.wire.lane import fds_of
+from remote_runtime.wire.sharing import Sharing
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.02, 2.0
 """Back-off between attempts: the first comes at once, then doubling."""
@@ -64,7 +67,8 @@ class Line(Protocol):
 class FrameStream(Leadable, Protocol):
     """An open stream of frames, as `channel.Frames` or `lane.Lane`."""
 
-    takes_fds: bool
+    arena_bytes: int
+    """Shared memory that each direction may take; 0 where descriptors cannot travel."""
 
     def serve(self, take: Callable[[bytes], None]) -> None:
         """Pass frames on until `BrokenStream`, or until `take` raises."""
@@ -142,19 +146,17 @@ class Attachment:
 
     Attributes:
         welcome: The last welcome.
-        on_segment: Called with each `pb.Segment` of the worker's and its descriptors, which it owns from then on.
     """
 
     def __init__(self, exchange: Exchange, line: Line, hello: pb.Hello) -> None:
         self.welcome = pb.Welcome()
-        self.on_segment: Callable[[pb.Segment, list[int]], None] = lambda segment, fds: close_all(fds)
         self._exchange, self._line, self._hello = exchange, line, hello
         self._first: Future[None] = Future()
         self._closing = threading.Event()
         self._outgoing: Outgoing | None = None
         self._stream: FrameStream | None = None
         self._damaged = 0
-        self._welcomed = False
+        self._welcomed, self._told, self._mappable = False, False, True
 
     def open(self, name: str) -> None:
         """Start the reader thread and wait for the first welcome.
@@ -175,10 +177,10 @@ class Attachment:
             raise
 
     @property
-    def takes_fds(self) -> bool:
-        """Whether descriptors can travel beside a message now; another stream may be another answer."""
-        stream = self._stream
-        return stream is not None and self._outgoing is not None and stream.takes_fds
+    def shares_memory(self) -> bool:
+        """Whether large values go by shared memory now; on another stream they may not."""
+        outgoing = self._outgoing
+        return outgoing is not None and outgoing.sharing is not None
 
     def send(self, parcel: Parcel) -> None:
         """Send a parcel, at the next `flush` or soon; while the stream is broken only what the exchange resumes."""
@@ -242,14 +244,19 @@ class Attachment:
         """Attach once and read until the stream breaks; return why."""
         self._welcomed = False
         outgoing = Outgoing(self._cut)
-        outgoing.put(Parcel(pb.ToWorker(hello=self._hello)))
         try:
             self._stream = stream = self._line.dial(outgoing, attempt)
+            outgoing.sharing = self._shared(stream, outgoing)
+            outgoing.put(Parcel(pb.ToWorker(hello=self._hello)))
             stream.serve(_Reading(self, stream, outgoing).feed)
         except BrokenStream as broken:
             return broken.failure
         except Failed as torn:
             self._damaged += 1
+            if torn.code == "memory":
+                self._mappable = False
+                self._tell(f"large values travel by the stream, more slowly: {torn.message}")
+                return pb.Failure(code="unavailable", message=torn.message)
             return pb.Failure(code=torn.code, message=torn.message, hint=torn.hint)
         except WarmcellError as error:
             code = "unavailable" if isinstance(error, RuntimeUnavailable) else "unauthorized"
@@ -259,7 +266,18 @@ class Attachment:
             outgoing.close()
             self._cut()
             self._stream = None
+            if outgoing.sharing is not None:
+                outgoing.sharing.close()
         return pb.Failure(code="unavailable", message="the stream ended")
+
+    def _shared(self, stream: FrameStream, outgoing: Outgoing) -> Sharing | None:
+        self._hello.arena_bytes = most = stream.arena_bytes if self._mappable else 0
+        return Sharing(pb.ToWorker, outgoing.herald, Arena(most)) if most else None
+
+    def _tell(self, text: str) -> None:
+        if text and not self._told:
+            self._told = True
+            self._exchange.take(Whole(pb.FromWorker(notice=pb.Notice(text=text)), None))
 
     def take(self, whole: Reply, outgoing: Outgoing) -> None:
         """Take a message of the stream on which `outgoing` sends."""
@@ -268,6 +286,8 @@ class Attachment:
             self._damaged = 0
             for parcel in self._exchange.take(whole):
                 outgoing.put(parcel)
+            if outgoing.sharing is not None:
+                self._tell(outgoing.sharing.notice())
         elif body == "welcome":
             self._welcome(whole.message.welcome, outgoing)
         elif body == "failure":
@@ -297,6 +317,8 @@ class Attachment:
             for parcel in self._exchange.resume({run.run_id: run.state for run in welcome.runs}, kept):
                 outgoing.put(parcel)
             self._outgoing = outgoing
+        if outgoing.sharing is not None:
+            outgoing.sharing.start()
         if not self._first.done():
             self._first.set_result(None)
 
@@ -315,27 +337,14 @@ class _Reading:
 
     def __init__(self, attachment: Attachment, stream: FrameStream, outgoing: Outgoing) -> None:
         self._attachment, self._stream, self._outgoing = attachment, stream, outgoing
-        self._assembler = Assembler(pb.FromWorker)
+        sharing = outgoing.sharing
+        self._assembler = Assembler(pb.FromWorker, None if sharing is None else sharing.view)
 
     def feed(self, frame: bytes) -> None:
-        whole = self._assembler.feed(frame)
-        if isinstance(frame, Laden) and whole is not None:
-            self._attachment.on_segment(whole.message.segment, frame.take())
-        elif whole is not None:
+        whole, sharing = self._assembler.feed(frame), self._outgoing.sharing
+        if whole is None:
+            return
+        if sharing is None or not sharing.take(whole.message, next(iter(fds_of(frame)), None)):
             self._attachment.take(whole, self._outgoing)
         if self._outgoing.pending:
             self._stream.flush()
-
-
-def check_versions(theirs: pb.Versions) -> None:
-    """Compare the other end's versions with ours.
-
-    Raises:
-        BrokenStream: Values cannot be exchanged; the failure shows the table.
-    """
-    rows = versions.blocking(versions.here(), theirs)
-    if rows:
-        table = versions.table(versions.here(), theirs, rows)
-        message = f"{' and '.join(rows)} differ between this kernel and the worker\n{table}"
-        hint = "use a kernel and a runtime with the same versions of these"
-        raise BrokenStream(pb.Failure(code="version-mismatch", message=message, hint=hint))

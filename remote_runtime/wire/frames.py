@@ -3,7 +3,8 @@
     message [+ bundle] -> frames -> (gRPC stream | socket pair) -> Assembler -> message [+ bundle]
 
 A frame's first byte is the protocol version (high nibble) and its kind (low nibble). A control frame holds one
-protobuf message. A data frame holds the bundle's id, an offset, and bytes: the pickle first, then each buffer.
+protobuf message. A data frame holds the bundle's id, an offset, and bytes: the pickle first, then each buffer
+that does not lie in shared memory.
 Control frames may pass between the data frames of a bundle, so an interrupt never waits behind an upload; the
 message that announced a bundle is delivered when the bundle is whole. Nothing here does I/O.
 """
@@ -19,8 +20,8 @@ from google.protobuf.message import DecodeError, Message
 
 from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.arriving import Arriving, View, torn
 from remote_runtime.wire.bundle import Bundle
-from remote_runtime.wire.failures import Failed
 
 CONTROL = limits.PROTOCOL << 4 | 1
 DATA = limits.PROTOCOL << 4 | 2
@@ -36,35 +37,58 @@ def control(message: Message) -> bytes:
     return bytes((CONTROL,)) + message.SerializeToString()
 
 
-def announce(header: pb.BundleHeader, bundle: Bundle, bundle_id: int) -> bool:
+def announce(header: pb.BundleHeader, bundle: Bundle, bundle_id: int, blocks: Sequence[pb.Block] = ()) -> bool:
     """Fill the header for a bundle; a small one goes inside.
 
     Args:
         header: The header inside the message that announces the bundle.
         bundle: What will travel.
         bundle_id: Unique within this stream and direction.
+        blocks: Where its buffers lie in shared memory, as `placement.place` found; empty when nowhere.
 
     Returns:
         Whether data frames must follow.
     """
     header.bundle_id = bundle_id
-    if not bundle.buffers and len(bundle.pickle) <= limits.INLINE_BYTES:
+    header.blocks.extend(blocks)
+    streamed = _streamed(bundle, blocks)
+    if not streamed and len(bundle.pickle) <= limits.INLINE_BYTES:
         header.inline_pickle = bytes(bundle.pickle)
-        return False
-    header.pickle_bytes = len(bundle.pickle)
+    else:
+        header.pickle_bytes = len(bundle.pickle)
     header.buffer_bytes.extend(b.nbytes for b in bundle.buffers)
-    return True
+    return bool(header.pickle_bytes or streamed)
 
 
-def data(bundle: Bundle, bundle_id: int) -> Iterator[bytes]:
-    """Yield the data frames of an announced bundle, in order."""
+def data(bundle: Bundle, bundle_id: int, blocks: Sequence[pb.Block] = ()) -> Iterator[bytes]:
+    """Yield the data frames of an announced bundle, in order.
+
+    Args:
+        bundle: As it was announced.
+        bundle_id: As it was announced.
+        blocks: As they were announced; what lies in one is left out.
+    """
+    streamed = _streamed(bundle, blocks)
+    inside = not streamed and len(bundle.pickle) <= limits.INLINE_BYTES
     offset = 0
-    for part in (memoryview(bundle.pickle), *bundle.buffers):
+    for part in streamed if inside else (memoryview(bundle.pickle), *streamed):
         flat = part.cast("B") if part.nbytes else part
         for start in range(0, part.nbytes, limits.CHUNK_BYTES):
             piece = flat[start : start + limits.CHUNK_BYTES]
-            yield b"".join((_DATA_HEAD.pack(DATA, bundle_id, offset), piece))
+            yield data_frame(bundle_id, offset, piece)
             offset += piece.nbytes
+
+
+def data_frame(bundle_id: int, offset: int, content: bytes | memoryview) -> bytes:
+    """Return one data frame, its content copied."""
+    return b"".join((_DATA_HEAD.pack(DATA, bundle_id, offset), content))
+
+
+def _streamed(bundle: Bundle, blocks: Sequence[pb.Block]) -> list[memoryview]:
+    """Return the buffers that travel as data frames."""
+    if not blocks:
+        return list(bundle.buffers)
+    return [buffer for buffer, block in zip(bundle.buffers, blocks, strict=True) if not block.segment]
 
 
 def is_data(frame: bytes) -> bool:
@@ -83,14 +107,14 @@ def parse(kind: type[M], frame: bytes) -> M:
         Failed: code "protocol", for a frame that is cut or of another version.
     """
     if not frame:
-        raise _torn("an empty frame")
+        raise torn("an empty frame")
     if frame[0] != CONTROL:
-        raise _torn(f"a frame starts with byte 0x{frame[0]:02x}, expected 0x{CONTROL:02x} or 0x{DATA:02x}")
+        raise torn(f"a frame starts with byte 0x{frame[0]:02x}, expected 0x{CONTROL:02x} or 0x{DATA:02x}")
     message = kind()
     try:
         message.ParseFromString(frame[1:])
     except DecodeError as error:
-        raise _torn(f"a control frame of {len(frame)} bytes cannot be parsed") from error
+        raise torn(f"a control frame of {len(frame)} bytes cannot be parsed") from error
     return message
 
 
@@ -116,7 +140,7 @@ def piece(frame: bytes) -> Piece:
         Failed: code "protocol", for a frame that is cut.
     """
     if len(frame) <= _DATA_HEAD.size:
-        raise _torn(f"a data frame of {len(frame)} bytes is cut")
+        raise torn(f"a data frame of {len(frame)} bytes is cut")
     _, bundle_id, offset = _DATA_HEAD.unpack_from(frame)
     return Piece(bundle_id, offset, memoryview(frame)[_DATA_HEAD.size :])
 
@@ -142,38 +166,10 @@ def header_of(message: pb.ToWorker | pb.FromWorker) -> pb.BundleHeader | None:
 def awaits_data(message: pb.ToWorker | pb.FromWorker) -> int:
     """Return how many bytes of data frames follow a message; 0 when it stands alone."""
     header = header_of(message)
-    return header.pickle_bytes + sum(header.buffer_bytes) if header is not None else 0
-
-
-class _Arriving:
-    """A bundle being filled, in writeable memory."""
-
-    def __init__(self, header: pb.BundleHeader) -> None:
-        self.parts = [bytearray(n) for n in (header.pickle_bytes, *header.buffer_bytes)]
-        self.size_bytes = sum(map(len, self.parts))
-        self.filled_bytes = 0
-        self._part, self._within = 0, 0
-
-    def fill(self, offset: int, piece: memoryview) -> None:
-        if offset != self.filled_bytes or offset + piece.nbytes > self.size_bytes:
-            raise _torn(f"a data frame starts at byte {offset}, expected byte {self.filled_bytes} of {self.size_bytes}")
-        self.filled_bytes += piece.nbytes
-        while piece.nbytes:
-            part = self.parts[self._part]
-            room = len(part) - self._within
-            taken = piece[:room]
-            part[self._within : self._within + taken.nbytes] = taken
-            self._within += taken.nbytes
-            piece = piece[taken.nbytes :]
-            if self._within == len(part):
-                self._part, self._within = self._part + 1, 0
-
-    @property
-    def whole(self) -> bool:
-        return self.filled_bytes == self.size_bytes
-
-    def bundle(self) -> Bundle:
-        return Bundle(memoryview(self.parts[0]), tuple(memoryview(p) for p in self.parts[1:]))
+    if header is None:
+        return 0
+    placed = sum(block.size_bytes for block in header.blocks if block.segment)
+    return header.pickle_bytes + sum(header.buffer_bytes) - placed
 
 
 @dataclass(frozen=True)
@@ -189,11 +185,12 @@ class Assembler(Generic[M]):
 
     Args:
         kind: The message class of this direction, `ToWorker` or `FromWorker`.
+        view: Gives the memory of blocks; None where there is no shared memory.
     """
 
-    def __init__(self, kind: type[M]) -> None:
-        self._kind = kind
-        self._pending: dict[int, tuple[M, _Arriving]] = {}
+    def __init__(self, kind: type[M], view: View | None = None) -> None:
+        self._kind, self._view = kind, view
+        self._pending: dict[int, tuple[M, Arriving]] = {}
 
     def feed(self, frame: bytes) -> Whole[M] | None:
         """Take one frame.
@@ -211,17 +208,20 @@ class Assembler(Generic[M]):
         header = header_of(message)
         if header is None:
             return Whole(message, None)
-        if not awaits_data(message):
+        if not header.buffer_bytes and not header.pickle_bytes:
             return Whole(message, Bundle(header.inline_pickle, ()))
         if header.bundle_id in self._pending:
-            raise _torn(f"bundle {header.bundle_id} is announced twice")
-        self._pending[header.bundle_id] = (message, _Arriving(header))
+            raise torn(f"bundle {header.bundle_id} is announced twice")
+        arriving = Arriving(header, self._view)
+        if arriving.whole:
+            return Whole(message, arriving.bundle())
+        self._pending[header.bundle_id] = (message, arriving)
         return None
 
     def _feed_data(self, frame: bytes) -> Whole[M] | None:
         found = piece(frame)
         if found.bundle_id not in self._pending:
-            raise _torn(f"a data frame belongs to bundle {found.bundle_id}, which is not arriving")
+            raise torn(f"a data frame belongs to bundle {found.bundle_id}, which is not arriving")
         message, arriving = self._pending[found.bundle_id]
         arriving.fill(found.offset, found.content)
         if not arriving.whole:
@@ -252,7 +252,7 @@ class Splitter:
         while len(self._buffer) - start >= _LENGTH.size:
             (size,) = _LENGTH.unpack_from(self._buffer, start)
             if size > limits.FRAME_LIMIT_BYTES:
-                raise _torn(f"a frame of {size} bytes is longer than the limit of {limits.FRAME_LIMIT_BYTES}")
+                raise torn(f"a frame of {size} bytes is longer than the limit of {limits.FRAME_LIMIT_BYTES}")
             end = start + _LENGTH.size + size
             if len(self._buffer) < end:
                 break
@@ -283,8 +283,4 @@ def ungrouped(frame: bytes) -> Iterator[bytes]:
     splitter = Splitter()
     yield from splitter.feed(frame[1:])
     if splitter.rest_bytes:
-        raise _torn(f"a group of frames ends {splitter.rest_bytes} bytes into a frame")
-
-
-def _torn(what: str) -> Failed:
-    return Failed("protocol", f"the stream between kernel and worker is damaged: {what}", "run the cell again")
+        raise torn(f"a group of frames ends {splitter.rest_bytes} bytes into a frame")

@@ -14,6 +14,21 @@ CHUNK_BYTES = 1 * MIB
 INLINE_BYTES = 64 * KIB
 """A bundle without buffers up to this size travels inside its control message: one frame for a small cell."""
 
+SHARED_BYTES = 64 * KIB
+"""On one host a buffer from this size on travels in shared memory; a smaller one is copied sooner than mapped."""
+
+SEGMENT_BYTES = 64 * MIB
+"""Smallest file of shared memory; its pages exist only once they were needed."""
+
+WARM_BYTES = 16 * MIB
+"""Shared memory made ready before anything is sent: little enough for every idle session."""
+
+ARENA_RAM_SHARE = 0.25
+"""The part of the machine's memory that one direction of one session may use as shared memory."""
+
+ARENA_IDLE_S = 60.0
+"""A file of shared memory that holds nothing for so long is given back."""
+
 FRAME_LIMIT_BYTES = 64 * MIB
 """Longest frame accepted; a display larger than this is refused by the worker before it is sent."""
 

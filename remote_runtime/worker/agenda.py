@@ -6,7 +6,7 @@ Run, Ask --add--> queue --next--> active --done--> nothing
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
@@ -24,12 +24,14 @@ class Ask:
         message: What; a Put's bundle is only announced.
         upload: The pieces of that bundle, None where none follow.
         rest_bytes: How much of the answer's bundle is still to come.
+        kept: The answer's frames, where its client cannot take them as they come.
     """
 
     client: Client
     message: pb.ToWorker
     upload: Upload | None = None
     rest_bytes: int = 0
+    kept: list[bytes] = field(default_factory=list)
 
     @property
     def answered(self) -> bool:

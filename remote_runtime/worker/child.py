@@ -27,7 +27,7 @@ from typing import Any, Protocol
 from remote_runtime.wire import frames, limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.lane import Laden, LaneReader
+from remote_runtime.wire.lane import Laden, LaneReader, close_all, fds_of
 from remote_runtime.worker.endings import CHANNEL, Death
 from remote_runtime.worker.footprint import Footprint
 from remote_runtime.worker.outlet import Outlet
@@ -57,8 +57,11 @@ class Listener(Protocol):
     def piece(self, child: Child, frame: bytes) -> None:
         """Called for each data frame."""
 
-    def segment(self, child: Child, frame: Laden) -> None:
-        """Called for each `segment`; its descriptors are closed afterwards."""
+    def segment(self, child: Child, segment: pb.Segment, fd: int | None) -> None:
+        """Called for each file of shared memory that came or went; the descriptor is the listener's."""
+
+    def freed(self, child: Child, freed: pb.Freed) -> None:
+        """Called when it no longer uses shared memory."""
 
     def printed(self, child: Child, text: str, stderr: bool) -> None:
         """Called for text that came by file descriptor, or was found in the tail."""
@@ -68,7 +71,7 @@ class Listener(Protocol):
 
 
 class Child:
-    """One user process, from before its fork to after its death.
+    """One user process, from before its fork to after its death; a `ledger.Party`.
 
     Args:
         loop: Where it is watched.
@@ -138,6 +141,17 @@ class Child:
     def write(self, frame: bytes) -> None:
         """Send a control frame."""
         self.outlet.write(frame)
+
+    takes_memory = True
+
+    def hear_segment(self, segment: pb.Segment, fd: int | None) -> None:
+        """See `ledger.Party`."""
+        frame = frames.control(pb.ToWorker(segment=segment))
+        self.write(frame if fd is None else Laden(frame, [fd]))
+
+    def hear_freed(self, freed: pb.Freed) -> None:
+        """See `ledger.Party`."""
+        self.write(frames.control(pb.ToWorker(freed=freed)))
 
     def write_piece(self, piece: frames.Piece, bundle_id: int) -> None:
         """Send a data frame under another bundle id."""
@@ -231,8 +245,20 @@ class Child:
             message = frames.parse(pb.FromWorker, frame)
         except Failed as torn:  # user code can write to any descriptor; one bad frame ends nothing
             return log.warning("user process %s: %s", self.pid, torn)
-        if isinstance(frame, Laden):
-            return self._listener.segment(self, frame) if message.HasField("segment") else None
+        try:
+            self._tell_listener(message, fds_of(frame))
+        except Failed as torn:  # its account of shared memory is wrong: another value might be written over
+            log.error("user process %s: %s", self.pid, torn)
+            self.kill(CHANNEL)
+        return None
+
+    def _tell_listener(self, message: pb.FromWorker, fds: list[int]) -> None:
+        body = message.WhichOneof("body")
+        if body == "segment":
+            return self._listener.segment(self, message.segment, fds.pop() if fds else None)
+        close_all(fds)
+        if body == "freed":
+            return self._listener.freed(self, message.freed)
         if message.event.HasField("stream"):
             self._shown_offset = message.event.seq + len(message.event.stream.text.encode())
         return self._listener.said(self, message)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.lane import Laden
+from remote_runtime.wire.lane import fds_of
 from remote_runtime.worker.agenda import Ask
 from remote_runtime.worker.clerk import Clerk
 from remote_runtime.worker.client import Client
@@ -41,6 +41,7 @@ class Desk:
 
     def __init__(self, runner: Runner, runs: Runs, run_infos: Callable[[], list[pb.RunInfo]]) -> None:
         self._runner, self._runs, self._run_infos = runner, runs, run_infos
+        self._ledger = runner.ledger
         self.clients: set[Client] = set()
         self.clerk = Clerk()
         self.used_at = 0.0
@@ -59,6 +60,7 @@ class Desk:
             if not upload.whole and not upload.broken:
                 upload.lost(Failed("protocol", "the client left in the middle of an upload", _AGAIN))
         client.close()
+        self._ledger.left(client)
 
     def take(self, client: Client, frame: bytes) -> None:
         """Take one frame of a client; whatever is wrong with it becomes a failure for that client."""
@@ -70,7 +72,7 @@ class Desk:
             request_id = message.request_id
             body = message.WhichOneof("body") or ""
             if body == "segment":
-                return self._take_segment(frame)
+                return self._ledger.segment(client, message.segment, next(iter(fds_of(frame)), None))
             if body not in _REQUESTS:
                 raise Failed("protocol", f"the worker knows no request {body!r}", "use the same warmcell on both ends")
             _REQUESTS[body](self, client, message)
@@ -104,13 +106,6 @@ class Desk:
         """Whether every client shall be read more slowly: more file requests wait than should."""
         return self.clerk.full
 
-    def _take_segment(self, frame: bytes) -> None:
-        if not isinstance(frame, Laden):
-            raise Failed("protocol", "shared memory is announced without its descriptor", _AGAIN)
-        child = self._runner.users.child
-        if child is not None:
-            child.write(frame)  # behind what is on its way there, before what will name it
-
     def _take_piece(self, client: Client, piece: frames.Piece) -> None:
         upload = client.uploads.get(piece.bundle_id)
         if upload is None:
@@ -124,16 +119,19 @@ class Desk:
             del client.uploads[piece.bundle_id]
 
     def _announced(self, client: Client, message: pb.ToWorker) -> Upload | None:
-        """Expect the data frames that a request announces."""
+        """Expect the data frames that a request announces, and hold the shared memory that it names."""
         size_bytes = frames.awaits_data(message)
         header = frames.header_of(message)
-        if not size_bytes or header is None:
+        if header is None or not (size_bytes or header.blocks):
             return None
         before = client.uploads.get(header.bundle_id)
         if before is not None and not before.broken:
             raise Failed("protocol", f"bundle {header.bundle_id} is announced twice", _AGAIN)
         upload = Upload(message.request_id, size_bytes)
-        client.uploads[header.bundle_id] = upload
+        self._ledger.lend(client, header, upload)
+        upload.let_go = lambda: self._ledger.release(upload)
+        if size_bytes:
+            client.uploads[header.bundle_id] = upload
         return upload
 
     def _run(self, client: Client, message: pb.ToWorker) -> None:
@@ -221,6 +219,9 @@ class Desk:
         self._tell(message)
         client.reply(pb.FromWorker(request_id=message.request_id, done=pb.Done()))
 
+    def _freed(self, client: Client, message: pb.ToWorker) -> None:
+        self._ledger.freed(client, message.freed)
+
     def _comm(self, client: Client, message: pb.ToWorker) -> None:
         self.used_at = time.monotonic()
         self._tell(message)
@@ -251,4 +252,5 @@ _REQUESTS: Mapping[str, Callable[[Desk, Client, pb.ToWorker], None]] = {
     "input": Desk._input,
     "files": Desk._files,
     "comm": Desk._comm,
+    "freed": Desk._freed,
 }

@@ -20,11 +20,11 @@ from contextlib import suppress
 from remote_runtime.wire import forking, frames, versions
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.lane import Laden
 from remote_runtime.worker.client import Client
 from remote_runtime.worker.desk import Desk
 from remote_runtime.worker.devicelock import DeviceLocks
 from remote_runtime.worker.endings import Death
+from remote_runtime.worker.ledger import Ledger
 from remote_runtime.worker.nursery import Nursery
 from remote_runtime.worker.readings import Readings
 from remote_runtime.worker.runner import Runner
@@ -50,8 +50,9 @@ class Keeper:
         self._loop = asyncio.get_running_loop()
         self._claim: pb.ClaimRequest | None = None
         self._locks = DeviceLocks()
-        self._runs = Runs(order.tuning.bounds)
-        self.runner = Runner(nursery, self._runs, order.tuning, self)
+        self._ledger = Ledger()
+        self._runs = Runs(order.tuning.bounds, self._ledger)
+        self.runner = Runner(nursery, self._runs, order.tuning, self, self._ledger)
         self.desk = Desk(self.runner, self._runs, self._run_infos)
         self._readings: Readings | None = None
         self._ttl_s = order.tuning.ttl_s
@@ -165,7 +166,7 @@ class Keeper:
             table = versions.table(hello.versions, versions.here(), rows)
             text = f"{', '.join(rows)} differs between this kernel and the worker\n{table}"
             raise Failed("version-mismatch", text, "use a runtime with the kernel's versions")
-        client = Client(hello, self._loop.time)
+        client = Client(hello, self._loop.time, self._ledger)
         self.desk.clients.add(client)
         client.reply(pb.FromWorker(request_id=message.request_id, welcome=self._welcome()))
         return client
@@ -207,11 +208,6 @@ class Keeper:
     def warm(self) -> None:
         """See `owner.Owner`."""
         self.warmed.set()
-
-    def segment(self, frame: Laden) -> None:
-        """See `owner.Owner`."""
-        for client in list(self.desk.clients):
-            client.pass_segment(frame)
 
     def replaced(self, death: Death, idle: bool) -> None:
         """See `owner.Owner`."""

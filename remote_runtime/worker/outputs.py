@@ -19,7 +19,7 @@ import mmap
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from queue import SimpleQueue
 from time import monotonic, sleep
@@ -29,6 +29,7 @@ from remote_runtime.wire import frames, limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.lane import Laden, send_laden
+from remote_runtime.wire.sharing import Sharing
 from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.origin import CAPTURE, RUN, run_here, start_apart
 
@@ -86,6 +87,10 @@ class Outputs:
         sock: The channel to the keeper, blocking.
         tail: Shared with the keeper.
         interrupts: Kept away while a frame is being sent.
+
+    Attributes:
+        sharing: Shared memory, None where there is none.
+        shares: Whether values may go by it now.
     """
 
     def __init__(self, sock: socket.socket, tail: Tail, interrupts: Interrupts) -> None:
@@ -100,6 +105,8 @@ class Outputs:
         self._children: dict[int, list[str]] = {1: [], 2: []}
         self.forked = False
         self.run_id = ""
+        self.sharing: Sharing | None = None
+        self.shares = False
 
     @property
     def origin(self) -> str:
@@ -150,13 +157,14 @@ class Outputs:
         if not self.forked:
             self._alone(self._post, message, bundle)
 
-    def send_segment(self, message: pb.FromWorker, fds: list[int]) -> None:
-        """Hand out shared memory: a `segment` with its descriptors, which are closed afterwards."""
-        self._alone(self._transmit, Laden(frames.control(message), fds))
-
     def send_raw(self, frame: bytes) -> None:
         """Send a frame that is no message."""
         self._alone(self._transmit, frame)
+
+    def send_beside(self, message: pb.FromWorker | pb.ToWorker, fd: int | None) -> None:
+        """Send a message about shared memory at once, within whatever is being sent; see `sharing.Post`."""
+        frame = frames.control(message)
+        self._transmit(frame if fd is None else Laden(frame, [fd]))
 
     def become_child(self) -> None:
         """Run in a forked child: leave the socket and the tail to the parent."""
@@ -213,16 +221,20 @@ class Outputs:
     def _post(self, message: pb.FromWorker, bundle: Bundle | None) -> None:
         self._flush()
         with self._interrupts:
-            follows = bundle is not None and self._announce(message, bundle)
+            follow = self._announced(message, bundle) if bundle is not None else ()
+            if self.sharing is not None:
+                self.sharing.report()
             self._transmit(frames.control(message))
-            if follows and bundle is not None:
-                for frame in frames.data(bundle, self._bundle_id):
-                    self._transmit(frame)
+            for frame in follow:
+                self._transmit(frame)
 
-    def _announce(self, message: pb.FromWorker, bundle: Bundle) -> bool:
+    def _announced(self, message: pb.FromWorker, bundle: Bundle) -> Iterable[bytes]:
+        """Fill the message's header; return the data frames that must follow."""
         self._bundle_id += 1
         header = message.values.bundle if message.WhichOneof("body") == "values" else message.event.end.bundle
-        return frames.announce(header, bundle, self._bundle_id)
+        blocks = self.sharing.place(bundle) if self.sharing is not None and self.shares else ()
+        follows = frames.announce(header, bundle, self._bundle_id, blocks)
+        return frames.data(bundle, self._bundle_id, blocks) if follows else ()
 
     def _transmit(self, frame: bytes) -> None:
         with self._interrupts:

@@ -1,13 +1,12 @@
 """What the runner tells of the user process: the session's side of it.
 
-Runner --warm, segment, replaced, stranded--> Owner
+Runner --warm, replaced, stranded--> Owner
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from remote_runtime.wire.lane import Laden
 from remote_runtime.worker.endings import Death
 
 
@@ -16,9 +15,6 @@ class Owner(Protocol):
 
     def warm(self) -> None:
         """Called each time a user process is ready."""
-
-    def segment(self, frame: Laden) -> None:
-        """Called for shared memory that the user process hands out; the descriptors are closed afterwards."""
 
     def replaced(self, death: Death, idle: bool) -> None:
         """Called after a user process died; `idle` when nobody waited for it."""

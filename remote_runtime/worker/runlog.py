@@ -53,12 +53,14 @@ class Entry:
     Args:
         seq: Its number, from 1.
         frames: The control frame, then the data frames of an End.
-        size_bytes: Memory it takes.
+        size_bytes: Memory it takes, shared memory included.
+        shared: Whether values of an End lie in shared memory; then `ledger.Ledger.delivered` must send it.
     """
 
     seq: int
     frames: tuple[bytes, ...]
     size_bytes: int
+    shared: bool = False
 
 
 class _Shelf:
@@ -235,7 +237,8 @@ class RunLog:
 
 def _entry(event: pb.Event, rest: Sequence[bytes] = ()) -> Entry:
     whole = (frames.control(pb.FromWorker(event=event)), *rest)
-    return Entry(event.seq, whole, sum(map(len, whole)) + ENTRY_BYTES)
+    shared_bytes = sum(block.size_bytes for block in event.end.bundle.blocks)
+    return Entry(event.seq, whole, sum(map(len, whole)) + shared_bytes + ENTRY_BYTES, shared_bytes > 0)
 
 
 class Forgotten:

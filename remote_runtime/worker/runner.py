@@ -18,11 +18,12 @@ from dataclasses import dataclass, field, replace
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.lane import Laden
-from remote_runtime.worker import endings
+from remote_runtime.worker import answering, endings
 from remote_runtime.worker.agenda import Agenda, Ask, Job
 from remote_runtime.worker.child import Child
 from remote_runtime.worker.endings import Death, Stop
+from remote_runtime.worker.handing import hand_on
+from remote_runtime.worker.ledger import Ledger
 from remote_runtime.worker.nursery import Nursery
 from remote_runtime.worker.owner import Owner
 from remote_runtime.worker.run import Run
@@ -52,10 +53,11 @@ class Runner:
         runs: The session's runs.
         tuning: Times and bounds.
         owner: Hears what becomes of the user process.
+        ledger: The session's account of shared memory.
     """
 
-    def __init__(self, nursery: Nursery, runs: Runs, tuning: Tuning, owner: Owner) -> None:
-        self._runs, self._tuning, self._owner = runs, tuning, owner
+    def __init__(self, nursery: Nursery, runs: Runs, tuning: Tuning, owner: Owner, ledger: Ledger) -> None:
+        self._runs, self._tuning, self._owner, self.ledger = runs, tuning, owner, ledger
         self._loop = asyncio.get_running_loop()
         self._agenda = Agenda()
         self._latest: Run | None = None
@@ -158,15 +160,15 @@ class Runner:
             run.timers.append(self._loop.call_later(run.timeout_s, self.interrupt, run, False, "timeout"))
 
     def _send(self, child: Child, job: Job) -> None:
-        message, upload = job.message, job.upload
-        header = frames.header_of(message)
+        message, upload, header = job.message, job.upload, frames.header_of(job.message)
+        asker = job.owner if isinstance(job, Run) else job.client
+        message.share_bytes = asker.share_bytes if asker else 0
         if upload is not None and header is not None:
             self._bundle_id += 1
             header.bundle_id = self._bundle_id  # two clients may use one number
-        child.write(frames.control(message))
-        if upload is not None:
-            bundle_id = self._bundle_id
-            upload.open(lambda piece: child.write_piece(piece, bundle_id))
+            hand_on(self.ledger, child, message, upload)
+        else:
+            child.write(frames.control(message))
         if isinstance(job, Run):
             job.message = pb.ToWorker()  # its source and values are not kept
 
@@ -208,21 +210,22 @@ class Runner:
 
     def piece(self, child: Child, frame: bytes) -> None:
         """See `child.Listener`."""
-        size_bytes = frames.piece(frame).content.nbytes
-        ask = self._agenda.ask
         if self._ending is not None:
             self._ending.pieces.append(frame)
-            self._ending.rest_bytes -= size_bytes
+            self._ending.rest_bytes -= frames.piece(frame).content.nbytes
             if self._ending.rest_bytes <= 0:
                 self._end(child, self._ending)
-        elif ask is not None:
-            ask.client.pass_on(frame)
-            ask.rest_bytes -= size_bytes
+        elif (ask := self._agenda.ask) is not None:
+            answering.go_on(ask, frame)
             self._check_answered(child, ask)
 
-    def segment(self, child: Child, frame: Laden) -> None:
+    def segment(self, child: Child, segment: pb.Segment, fd: int | None) -> None:
         """See `child.Listener`."""
-        self._owner.segment(frame)
+        self.ledger.segment(child, segment, fd)
+
+    def freed(self, child: Child, freed: pb.Freed) -> None:
+        """See `child.Listener`."""
+        self.ledger.freed(child, freed)
 
     def printed(self, child: Child, text: str, stderr: bool) -> None:
         """See `child.Listener`."""
@@ -235,6 +238,8 @@ class Runner:
         log.warning("the user process %s", death.words)
         lost, self.names = self.names, ()
         active, self._agenda.active, self._ending = self._agenda.active, None, None
+        self.ledger.release(active)
+        self.ledger.left(child)
         self.users.died(by_itself=death.why not in endings.STATUS)
         if isinstance(active, Run):
             self._bury(active, death, lost)
@@ -264,7 +269,9 @@ class Runner:
         run = self._agenda.run
         if run is None or message.event.run_id != run.run_id or self._ending is not None:
             log.warning("an end of run %r is dropped: it has ended, or never began", message.event.run_id)
+            self.ledger.refuse(child, message.event.end.bundle)
             return
+        self.ledger.lend(child, message.event.end.bundle, run)
         self._ending = _Ending(message.event, frames.awaits_data(message))
         if not self._ending.rest_bytes:
             self._end(child, self._ending)
@@ -275,18 +282,15 @@ class Runner:
             self._agenda.active = None
             self._close(run, endings.refused(message.failure))
         elif ask is not None and message.request_id == ask.message.request_id:
-            ask.rest_bytes = frames.awaits_data(message)
-            ask.client.reply(message)
+            answering.begin(self.ledger, child, ask, message)
             self._check_answered(child, ask)
+        elif (header := frames.header_of(message)) is not None:
+            self.ledger.refuse(child, header)
 
     def _check_answered(self, child: Child, ask: Ask) -> None:
-        if ask.rest_bytes <= 0:
-            child.pause(False)
+        if answering.settle(self.ledger, child, ask):
             self._agenda.active = None
             self._next()
-        elif ask.client.full:
-            child.pause(True)
-            ask.client.room = lambda: child.pause(False)
 
     # ---- ends ---------------------------------------------------------------------------------------------
 
@@ -317,8 +321,8 @@ class Runner:
 
     def _fail(self, ask: Ask, death: Death) -> None:
         words = f"the user process {death.words} before it had answered"
-        failed = Failed("worker-died", words, "run the cells again that made its names")
-        ask.client.refuse(ask.message.request_id, failed)
+        hint = "run the cells again that made its names"
+        ask.client.refuse(ask.message.request_id, Failed("worker-died", words, hint))
         if ask.rest_bytes > 0:
             ask.client.leave()  # its stream stands in the middle of a bundle that will not go on
 
@@ -331,10 +335,14 @@ class Runner:
         run.message, run.owner = pb.ToWorker(), None
         run.status, run.ended_at = end.status, time.time()
         self._record(run, pb.Event(run_id=run.run_id, end=end), pieces)
+        if end.bundle.blocks:
+            self._runs.shrink()  # at once: what is let go here is where the next results go
         self._next()
 
     def _strand(self) -> None:
         for job in self._agenda.clear():
+            if job.upload is not None:
+                job.upload.give_up()
             if isinstance(job, Run):
                 self._close(job, endings.died(Death(), ()))
             elif job.answered:

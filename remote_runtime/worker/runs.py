@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.worker.ledger import Ledger
 from remote_runtime.worker.run import Run
 from remote_runtime.worker.runlog import Bounds, Forgotten, RunLog, surplus
 from remote_runtime.worker.runstate import RunState
@@ -24,10 +25,11 @@ class Runs:
 
     Args:
         bounds: How much of their output is kept.
+        ledger: Knows what shared memory their results lie in.
     """
 
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
+    def __init__(self, bounds: Bounds, ledger: Ledger) -> None:
+        self._bounds, self._ledger = bounds, ledger
         self._runs: dict[str, Run] = {}
         self._forgotten = Forgotten()
         self._past_s = 0.0
@@ -136,6 +138,7 @@ class Runs:
         self._past_s += run.active_s
         self._forgotten.add(run_id)
         run.log.shed()
+        self._ledger.release(run)
         self._remnants[run_id] = run
         if len(self._remnants) > REMNANTS_COUNT:
             del self._remnants[next(iter(self._remnants))]

@@ -27,6 +27,9 @@ class Upload:
     Args:
         request_id: Of the request that announced it, for the failure when it is damaged.
         size_bytes: All of it, as announced.
+
+    Attributes:
+        let_go: Called when its bundle's blocks of shared memory are no longer held for it.
     """
 
     def __init__(self, request_id: int, size_bytes: int) -> None:
@@ -38,6 +41,7 @@ class Upload:
         self._moved = asyncio.Event()
         self.lost: Callable[[Failed], None] = lambda failed: None
         self.arrived: Callable[[], None] = lambda: None
+        self.let_go: Callable[[], None] = lambda: None
 
     @property
     def whole(self) -> bool:
@@ -85,6 +89,7 @@ class Upload:
         self.broken = True
         self._moved.set()
         self._held, self._held_bytes = [], 0
+        self.let_go()
 
     async def room(self) -> None:
         """Wait until its turn has come or it was given up."""

@@ -19,13 +19,14 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
 from typing import Any, NoReturn
 
-from remote_runtime.wire import frames
+from remote_runtime.wire import frames, memory
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.arena import Arena
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.lane import LaneReader, close_all, fds_of
+from remote_runtime.wire.lane import LaneReader, fds_of
+from remote_runtime.wire.sharing import Sharing
 from remote_runtime.worker import origin
 from remote_runtime.worker.comms import Comms
 from remote_runtime.worker.execute import Executor, Parcel, Session
@@ -71,9 +72,6 @@ class UserProcess:
         outputs: The way back.
         interrupts: Lets Ctrl-C through while code runs.
         loop: The event loop, the user's too.
-
-    Attributes:
-        on_segment: Called with shared memory of a kernel's and its descriptors, before requests that name it.
     """
 
     def __init__(
@@ -81,12 +79,12 @@ class UserProcess:
     ) -> None:
         self._sock, self._outputs, self._interrupts, self._loop = sock, outputs, interrupts, loop
         self._reader = LaneReader()
-        self._assembler = frames.Assembler(pb.ToWorker)
+        self._sharing = outputs.sharing = Sharing(pb.FromWorker, outputs.send_beside, Arena(limit_bytes=0))
+        self._assembler = frames.Assembler(pb.ToWorker, self._sharing.view)
         self._waiting: deque[tuple[pb.ToWorker, Parcel]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._receiving = threading.RLock()
-        self.on_segment: Callable[[pb.Segment, list[int]], None] = lambda segment, fds: close_all(fds)
 
     def prepare(self) -> None:
         """Build the shell and all that a first run would have to wait for."""
@@ -164,8 +162,8 @@ class UserProcess:
             return
         whole = self._assembler.feed(frame)
         body = whole.message.WhichOneof("body") if whole is not None else None
-        if body == "segment":
-            self.on_segment(whole.message.segment, fds_of(frame))
+        if body in ("segment", "freed"):
+            self._sharing.take(whole.message, next(iter(fds_of(frame)), None))
         elif body == "comm":
             self._loop.call_soon_threadsafe(self._comms.deliver, whole.message.comm)
         elif body == "input":
@@ -186,6 +184,14 @@ class UserProcess:
             for row in settings.get("devices") or ()
         ]
 
+    def _share(self, limit_bytes: int) -> None:
+        """Use shared memory for the answer to one request, where whoever asks can map it."""
+        self._outputs.shares = limit_bytes > 0 and memory.available()
+        if self._outputs.shares:
+            first, self._sharing.arena.limit_bytes = not self._sharing.arena.limit_bytes, limit_bytes
+            if first:
+                self._sharing.start()
+
     def _start_next(self) -> None:
         if self._task is None and self._waiting:
             self._task = self._loop.create_task(self._handle(*self._waiting.popleft()))
@@ -198,6 +204,7 @@ class UserProcess:
     async def _handle(self, message: pb.ToWorker, parcel: Parcel) -> None:
         try:
             self._interrupts.begin()
+            self._share(message.share_bytes)
             if message.WhichOneof("body") == "run":
                 self._streams.repair()
                 self._comms.install()

@@ -119,7 +119,7 @@ class Stuck(Parcel):
         super().__init__(pb.ToWorker(ack=pb.Ack()))
         self.go = threading.Event()
 
-    def frames(self, bundle_id: int) -> Any:
+    def frames(self, bundle_id: int, sharing: object = None) -> Any:
         self.go.wait(10)
         return iter(())
 

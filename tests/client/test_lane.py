@@ -168,7 +168,7 @@ def test_an_interrupt_passes_between_the_pieces_of_an_upload_that_is_stuck() -> 
 
 def test_a_press_in_the_midst_of_sending_ends_the_stream() -> None:
     class Pressed(Parcel):
-        def frames(self, bundle_id: int) -> Iterator[bytes]:
+        def frames(self, bundle_id: int, sharing: object = None) -> Iterator[bytes]:
             raise KeyboardInterrupt
 
     with served() as (lane, outgoing, theirs, _):
@@ -182,12 +182,12 @@ def test_descriptors_travel_beside_a_message() -> None:
     fd = os.memfd_create("test")
     os.write(fd, b"shared")
     with served() as (lane, outgoing, theirs, _):
-        outgoing.put(Parcel(pb.ToWorker(segment=pb.Segment(segment=1)), fds=[fd]))
+        outgoing.herald(pb.ToWorker(segment=pb.Segment(segment=1)), fd)
+        outgoing.put(Parcel(pb.ToWorker(ack=pb.Ack())))
         lane.flush()
         (theirs_fd,) = next(received(theirs)).take()  # type: ignore[attr-defined]
-    assert os.pread(theirs_fd, 9, 0) == b"shared" and lane.takes_fds
+    assert os.pread(theirs_fd, 9, 0) == b"shared"
     os.close(theirs_fd)
-    os.close(fd)
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

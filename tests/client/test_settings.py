@@ -54,11 +54,18 @@ def test_the_nearest_wins(given: set[str], expected: str, place: Path) -> None:
 
 def test_every_setting_can_be_given_by_file(place: Path) -> None:
     names = {field.name: field.type for field in dataclasses.fields(Settings)}
-    texts = {n: {"transport": "grpc", "start": "spawn"}.get(n, f"https://x/{n}") for n in names}
+    texts = {n: {"transport": "grpc", "start": "spawn", "arena_bytes": "4096"}.get(n, f"https://x/{n}") for n in names}
     lines = [f"{n} = 1.5" if n.endswith("_s") else f'{n} = "{text}"' for n, text in texts.items()]
     (place / "warmcell.toml").write_text("\n".join(lines))
     found = load_settings()
     assert found.url == "https://x/url" and found.idle_s == 1.5 and found.home.is_absolute()
+    assert found.arena_bytes == 4096
+
+
+@pytest.mark.parametrize("value", ["a quarter", "-1", "1.5", True])
+def test_a_size_that_is_no_number_of_bytes_is_refused(place: Path, value: object) -> None:
+    with pytest.raises(SettingsError, match="number of bytes"):
+        load_settings({"arena_bytes": value})
 
 
 def test_every_environment_variable_names_a_setting() -> None:

@@ -17,7 +17,6 @@ import grpc
 
 from remote_runtime.wire import forking, frames, methods, versions
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire.lane import Laden
 
 SECRET, TOKEN = "the-keeper-secret", "the-session-token"
 REAL, STANDIN = "remote_runtime.worker.user", "tests.worker.keeper.standin"
@@ -179,9 +178,6 @@ class Link:
     def get(self) -> pb.FromWorker:
         """The next whole message."""
         for frame in self.frames:
-            if isinstance(frame, Laden):
-                self.last_laden = frame
-                continue
             whole = self.assembler.feed(frame)
             if whole is not None:
                 self.bundle = whole.bundle

@@ -11,7 +11,6 @@ from typing import Any
 
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire.lane import Laden, send_laden
 from tests.sockets import received
 
 
@@ -96,9 +95,5 @@ def main(channel_fd: int, tail_fd: int) -> None:
             os.environ.update(settings["environment"])
             continue
         whole = assembler.feed(frame)
-        if isinstance(frame, Laden) and whole is not None:
-            segment = pb.FromWorker(segment=whole.message.segment)
-            os.pwrite(frame.fds[0], b" and back", 5)
-            send_laden(channel.sock, Laden(frames.control(segment), frame.take()))
-        elif whole is not None:
+        if whole is not None:
             answer(channel, whole)

@@ -9,7 +9,7 @@ import pytest
 
 from remote_runtime.wire import frames, limits
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire.lane import Laden, fds_of, path_of
+from remote_runtime.wire.lane import Laden, path_of
 from tests.worker.keeper.conftest import Start
 from tests.worker.keeper.lanelink import LaneLink
 from tests.worker.keeper.link import LiveZygote, text_of, until
@@ -44,18 +44,6 @@ def test_a_stranger_s_long_frame_is_refused_unread(start: Start) -> None:
     with pytest.raises(EOFError):
         stranger.get()
     stranger.close()
-
-
-def test_shared_memory_passes_the_keeper_both_ways(start: Start) -> None:
-    client = start().claim(link=LaneLink).client()
-    segment = pb.ToWorker(segment=pb.Segment(segment=3, size_bytes=5))
-    client.raw(Laden(frames.control(segment), [memory(b"hello")]))
-    client.run("pass").end()  # behind it, so the user process has it
-    frame = client.last_laden
-    message, fds = frames.parse(pb.FromWorker, frame), fds_of(frame)
-    assert message.segment.segment == 3
-    assert [os.pread(fd, 99, 0) for fd in fds] == [b"hello and back"]
-    os.close(fds[0])
 
 
 def test_shared_memory_does_not_travel_over_grpc(start: Start) -> None:

@@ -1,0 +1,220 @@
+"""Shared memory as the system gives it: files without a name, their pages, copies into and out of them.
+
+    create -> descriptor --commit--> pages that exist --copy--> bytes
+                                                      --drop--> pages given back
+
+A write to a page that the system cannot supply kills the process, so pages are asked for before they are
+written: `commit` fails with an error instead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import sys
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+from remote_runtime.wire import limits
+
+PAGE_BYTES = mmap.PAGESIZE
+
+HASH_CHUNK_BYTES = 4 * limits.MIB
+"""Copied and hashed in turns of this size the second reading comes from the cache: a fifth less time."""
+
+COPY_CHUNK_BYTES = 64 * limits.MIB
+"""A copy lets Ctrl-C through between two of these. Small ones would queue for the interpreter's lock each time."""
+
+_COMMIT_BYTES = 16 * limits.MIB
+"""A signal makes the system undo an allocation and begin again: larger ones might never end under a fast timer."""
+
+_POPULATE_WRITE = 23
+"""MADV_POPULATE_WRITE, of Linux 5.14."""
+
+_ENTRY_BYTES = 8
+_OF_THE_FILE = bytes(flags for flags in range(256) if not flags & 0xC0 or flags & 0x20)
+"""Last byte of a pagemap entry whose page is absent (neither present nor swapped), or the file's own."""
+
+
+class Hasher(Protocol):
+    """What takes bytes, as `xxhash.xxh3_128()`."""
+
+    def update(self, data: memoryview, /) -> object:
+        """Take bytes."""
+
+
+def available() -> bool:
+    """Tell whether this system has memory files."""
+    return sys.platform == "linux" and hasattr(os, "memfd_create")
+
+
+def create(size_bytes: int, directory: str = "") -> int:
+    """Make a file without a name; its pages do not exist yet.
+
+    Args:
+        size_bytes: Its size for good.
+        directory: A memory file system to make it in; empty for the system's own.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: There is no descriptor, no room, or the size is above the process's limit.
+    """
+    if directory:
+        fd = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    else:
+        fd = os.memfd_create("warmcell-arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, size_bytes)
+        if not directory:
+            _seal(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def commit(fd: int, memory: mmap.mmap, start: int, end: int) -> None:
+    """Make the pages of a range exist.
+
+    Args:
+        fd: The file.
+        memory: The same file, mapped.
+        start: First byte, at a page's begin.
+        end: Behind the last byte.
+
+    Raises:
+        OSError: The system has no memory for them, or the file system is full.
+    """
+    pin = ctypes.c_char.from_buffer(memory)  # keeps the map from going away meanwhile
+    for begin in range(start, end, _COMMIT_BYTES):
+        size_bytes = min(_COMMIT_BYTES, end - begin)
+        os.posix_fallocate(fd, begin, size_bytes)
+        # Where the kernel cannot map them ahead, the copy that follows does it, page by page.
+        address = ctypes.c_void_p(ctypes.addressof(pin) + begin)
+        _libc().madvise(address, ctypes.c_size_t(size_bytes), _POPULATE_WRITE)
+
+
+def drop(memory: mmap.mmap, start: int, size_bytes: int) -> None:
+    """Give the pages of a range of a shared map back to the system, whoever else maps them."""
+    with suppress(OSError):  # then they go with the file
+        memory.madvise(mmap.MADV_REMOVE, start, size_bytes)
+
+
+def forget_changes(private: mmap.mmap, offset: int, size_bytes: int) -> None:
+    """Let a range of a copy-on-write map show the file again.
+
+    Pages that only were read stay mapped: the next reader finds them there.
+    """
+    length = pages(size_bytes)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(private, offset))
+    if _changed(address, length):
+        private.madvise(mmap.MADV_DONTNEED, offset, length)
+
+
+def _changed(address: int, size_bytes: int) -> bool:
+    """Tell whether a range of a copy-on-write map has pages of its own; yes where the system does not say."""
+    count = size_bytes // PAGE_BYTES * _ENTRY_BYTES
+    try:
+        with open("/proc/self/pagemap", "rb", buffering=0) as file:
+            entries = os.pread(file.fileno(), count, address // PAGE_BYTES * _ENTRY_BYTES)
+    except OSError:
+        return True
+    flags = entries[_ENTRY_BYTES - 1 :: _ENTRY_BYTES]
+    return len(entries) != count or bool(flags.translate(None, _OF_THE_FILE))
+
+
+def copy(memory: mmap.mmap, offset: int, source: memoryview, hasher: Hasher | None = None) -> None:
+    """Copy bytes into a map without holding the interpreter's lock.
+
+    Args:
+        memory: The map.
+        offset: Where in it.
+        source: Contiguous; may be read-only.
+        hasher: Takes the same bytes in the same pass.
+    """
+    pin = ctypes.c_char.from_buffer(memory, offset)  # keeps the map from going away meanwhile
+    with _Address(source) as begin:
+        flat = source.cast("B")
+        chunk = HASH_CHUNK_BYTES if hasher is not None else COPY_CHUNK_BYTES
+        for start in range(0, flat.nbytes, chunk):
+            piece = flat[start : start + chunk]
+            ctypes.memmove(ctypes.addressof(pin) + start, begin + start, piece.nbytes)
+            if hasher is not None:
+                hasher.update(piece)
+
+
+def read(fd: int, offset: int, size_bytes: int) -> bytes:
+    """Return bytes of a file without mapping it: one that was cut short is an error and no signal.
+
+    Raises:
+        OSError: The file ends before.
+    """
+    found = os.pread(fd, size_bytes, offset)
+    if len(found) != size_bytes:
+        raise OSError(errno.ENODATA, f"shared memory ends {size_bytes - len(found)} bytes early")
+    return found
+
+
+@lru_cache(maxsize=1)
+def ram_bytes() -> int:
+    """Return how much memory this process may have at most: the machine's, or its control group's."""
+    found = [os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES]
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # "max" where there is none
+            found.append(int(Path(limit).read_text()))
+    return min(found)
+
+
+def pages(size_bytes: int) -> int:
+    """Round a size up to whole pages; at least one."""
+    return max(1, -(-size_bytes // PAGE_BYTES)) * PAGE_BYTES
+
+
+class _Buffer(ctypes.Structure):
+    """`Py_buffer`."""
+
+    _fields_ = (
+        ("buf", ctypes.c_void_p),
+        ("obj", ctypes.c_void_p),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        ("format", ctypes.c_char_p),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("suboffsets", ctypes.c_void_p),
+        ("internal", ctypes.c_void_p),
+    )
+
+
+class _Address:
+    """The address of a buffer, held while it is used; ctypes itself refuses read-only ones."""
+
+    def __init__(self, source: memoryview) -> None:
+        self._source, self._found = source, _Buffer()
+
+    def __enter__(self) -> int:
+        ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(self._source), ctypes.byref(self._found), 0)
+        return self._found.buf or 0
+
+    def __exit__(self, *_: object) -> None:
+        ctypes.pythonapi.PyBuffer_Release(ctypes.byref(self._found))
+
+
+def _seal(fd: int) -> None:
+    """Fix a file's size: a reader cannot lose it under its feet."""
+    import fcntl  # other systems, whose kernels import this module too, do not have it
+
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
