@@ -170,7 +170,6 @@ def run_of(trip: Trip, cell: Cell, plan: CellPlan, capture: Capture) -> pb.Run:
         source=cell.source,
         count=trip.connection.shell.execution_count,
         stash=sorted(own),
-        deletes=sorted(plan.deletes),
         returns=returns,
         timeout_s=request.timeout_s or 0.0,
         background=request.background,
@@ -189,7 +188,8 @@ def send(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
     """
     capture = pack_up(trip, cell, plan)
     run, mirror = run_of(trip, cell, plan, capture), trip.far.mirror
-    run.sources = modules.bring(trip, plan, capture)
+    with capture.kept_if_sent():
+        run.sources = modules.bring(trip, plan, capture)
     run.sync.CopyFrom(mirror.sync(capture.delta, [there for there, _ in cell.request.inputs]))
     stream = trip.far.session.run(run, capture.bundle)
     mirror.sent(run.sync, capture.delta, capture.packed)

@@ -10,6 +10,7 @@ the same road and turns what would be an error into a row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -93,6 +94,16 @@ class Capture:
         """What travels; None when nothing does."""
         tells = self.packed.names or (self.delta is not None and self.delta.changed)
         return self.packed.bundle if tells else None
+
+    @contextmanager
+    def kept_if_sent(self) -> Iterator[None]:
+        """Take back what was noted for the session when the run cannot be sent after all."""
+        try:
+            yield
+        except BaseException:
+            if self.delta is not None:
+                self.delta.abandon()
+            raise
 
     @property
     def considered(self) -> list[str]:
@@ -193,6 +204,14 @@ class _Draft:
             CaptureError: A value cannot travel, and `strict`.
         """
         self._strict = strict
+        try:
+            return self._packed()
+        except BaseException:
+            if self.delta is not None:
+                self.delta.abandon()
+            raise
+
+    def _packed(self) -> Packed:
         while True:
             try:
                 packed = self._attempt()

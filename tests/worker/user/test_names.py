@@ -123,7 +123,7 @@ def test_one_object_under_two_names_stays_one(user):
         ("pass", {"stash": ["x"]}, {}, [], 1),
         ("x = x0", {"stash": ["x"]}, {"x": 1}, [], 1),
         ("seen = 'x' in globals()", {"stash": ["x"]}, {"seen": False}, [], 1),
-        ("x = 3\ndel x", {"stash": ["x"], "deletes": ["x"]}, {}, ["x"], None),
+        ("x = 3\ndel x", {"stash": ["x"]}, {}, ["x"], None),
         ("raise KeyError", {"stash": ["x"]}, {}, [], 1),
     ],
 )
