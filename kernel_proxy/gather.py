@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 from kernel_proxy import refusals
 from kernel_proxy.errors import CaptureError
@@ -46,8 +46,7 @@ class Wanted:
     fresh: bool = False
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One name of the plan.
 
     Args:
@@ -335,10 +334,10 @@ class _Draft:
         self._refused.add(name)
         if self.delta is not None:
             self.delta.give_up(name)
-        self.rows[name] = replace(row, action="skip", problem=error.message, fix=error.hint)
+        self.rows[name] = row._replace(action="skip", problem=error.message, fix=error.hint)
 
     def _note_sizes(self, packed: Packed) -> None:
         for name in packed.sizes:
             row = self.rows[name]
             if row.action == "send":
-                self.rows[name] = replace(row, size_bytes=packed.sizes[name])
+                self.rows[name] = row._replace(size_bytes=packed.sizes[name])

@@ -18,7 +18,7 @@ _TABLES_OWN = 2
 
 Held = Callable[[], object | None]
 
-_STRONG = (list, dict, set, frozenset, tuple, bytearray, str, bytes, int, float, complex, type(None))
+_STRONG = frozenset({list, dict, set, frozenset, tuple, bytearray, str, bytes, int, float, complex, bool, type(None)})
 
 
 def held(obj: object, on_death: Callable[[], None] | None = None) -> Held:
@@ -34,6 +34,11 @@ def held(obj: object, on_death: Callable[[], None] | None = None) -> Held:
         except TypeError:
             pass
     return lambda: obj
+
+
+def is_held_anyway(obj: object) -> bool:
+    """Tell whether a table or a record keeps an object alive by itself."""
+    return type(obj) in _STRONG
 
 
 class Twins:

@@ -24,6 +24,7 @@ from remote_runtime.wire.delta import Delta
 from remote_runtime.wire.digests import is_canonical, look
 from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.mirror import Mirror
+from remote_runtime.wire.twins import is_held_anyway
 from remote_runtime.worker.namespace import Names
 
 KEPT_BYTES = 1 << 20
@@ -222,7 +223,7 @@ class Party:
         """Keep a small value through the run: a cell may change it and then bind its name anew."""
         record = self.mirror.records.get(name)
         value = record.value() if record is not None else None
-        if record is None or value is None:
+        if record is None or value is None or is_held_anyway(value):
             return
         held = [self.mirror.twins.object(number) for number in record.numbers]
         if sum(int(getattr(obj, "nbytes", 0)) for obj in held if obj is not None and is_canonical(obj)) <= KEPT_BYTES:
