@@ -83,7 +83,7 @@ class Delta:
             self._open(name, seen)
         record = self.mirror.records.get(name)
         in_place = record is not None and record.value() is value and not force and not rebound
-        if in_place and seen.objects and seen.objects[0] is value and self._number_of(value):
+        if in_place and seen.objects and seen.objects[0] is value and self._has_number(value):
             self.changed[name] = seen
             return "changed"
         self.new[name] = seen
@@ -172,12 +172,8 @@ class Delta:
 
     # ---- small parts --------------------------------------------------------------------------------------
 
-    def _number_of(self, obj: object) -> int:
-        number = self.mirror.twins.number(obj)
-        return number if number in self._known else 0
-
     def _has_number(self, obj: object) -> bool:
-        """Tell whether an equal value has taken an object's number meanwhile; a stale one gets another."""
+        """Tell whether the bundle may refer to an object by number; one whose number is stale gets another."""
         return self.mirror.twins.number(obj) in self._known
 
     def _know(self, seen: Look | None) -> None:
@@ -211,7 +207,7 @@ class Delta:
 
     def _verify(self, key: int) -> None:
         """Look after the owners of a twin that is met inside of a leaf, where its contents are not walked."""
-        number = self.mirror.twins._numbers.get(key, 0)
+        number = self.mirror.twins.number_at(key)
         if not number or number in self._known:
             return
         for owner in list(self.mirror.twins.owners(number)):

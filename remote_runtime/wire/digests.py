@@ -187,7 +187,7 @@ class Walker(pickle.Pickler):
         if reducers.by_reference(func):
             return NotImplemented
         self._opened.add(id(func))
-        cells = tuple(_contents(cell) for cell in func.__closure__ or ())
+        cells = tuple(contents_of(cell) for cell in func.__closure__ or ())
         attributes = tuple(func.__dict__.items())
         state = (func.__defaults__, func.__kwdefaults__, attributes, cells)
         return stand_in, (func.__qualname__, leaves.code_digest(func.__code__)), state
@@ -209,7 +209,7 @@ class Walker(pickle.Pickler):
 
     def cell(self, cell: types.CellType) -> Any:
         """Count a closure's cell by what it holds."""
-        return stand_in, (_contents(cell),)
+        return stand_in, (contents_of(cell),)
 
     def module(self, module: types.ModuleType) -> Any:
         """Count a module by its name."""
@@ -263,7 +263,8 @@ def stand_in(*_: object) -> None:
     """Stand in a hashed stream for what makes an object; never called."""
 
 
-def _contents(cell: types.CellType) -> Any:
+def contents_of(cell: types.CellType) -> Any:
+    """Return what a closure's cell holds, in a tuple; an empty one where it is not bound yet."""
     try:
         return (cell.cell_contents,)
     except ValueError:  # not bound yet
@@ -331,8 +332,12 @@ def _is_plain(kind: type) -> bool:
     own_way = kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ is not object.__reduce__
     getstate = getattr(kind, "__getstate__", None) is not getattr(object, "__getstate__", None)
     newargs = hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__")
-    built_in = next(base for base in kind.__mro__ if not base.__flags__ & _HEAP)
-    return not (own_way or getstate or newargs) and built_in in (object, list, dict)
+    return not (own_way or getstate or newargs) and base_of(kind) in (object, list, dict)
+
+
+def base_of(kind: type) -> type:
+    """Return the built-in class that keeps what instances of a class are made of."""
+    return next(base for base in kind.__mro__ if not base.__flags__ & _HEAP)
 
 
 _HEAP = 1 << 9

@@ -14,7 +14,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from remote_runtime.wire.digests import Walker, pairs_of, slots_of, way_of
+from remote_runtime.wire.digests import Walker, base_of, contents_of, pairs_of, slots_of, way_of
 
 Content = tuple[str, Any]
 
@@ -65,24 +65,14 @@ _BUILT_IN: Mapping[type, Callable[[Any], Content]] = {
 
 
 def _function_state(func: types.FunctionType) -> tuple[Any, ...]:
-    cells = []
-    for cell in func.__closure__ or ():
-        try:
-            cells.append((cell.cell_contents,))
-        except ValueError:  # not bound yet
-            cells.append(())
+    cells = [contents_of(cell) for cell in func.__closure__ or ()]
     return func.__code__, func.__defaults__, func.__kwdefaults__, dict(func.__dict__), cells
 
 
 def _items(obj: Any) -> list[Any] | None:
     if isinstance(obj, dict):
         return list(pairs_of(obj))
-    return list(_base(type(obj)).__iter__(obj)) if _base(type(obj)) is not object else None  # type: ignore[attr-defined]
-
-
-def _base(kind: type) -> type:
-    """Return the built-in class that an instance's items are kept by."""
-    return next(base for base in kind.__mro__ if not base.__flags__ & (1 << 9))
+    return list(base_of(type(obj)).__iter__(obj)) if base_of(type(obj)) is not object else None  # type: ignore[attr-defined]
 
 
 def _state(obj: Any) -> Content | None:
@@ -153,7 +143,7 @@ def _give_instance(obj: Any, held: tuple[dict[str, Any], dict[str, Any], list[An
 
 
 def _give_items(obj: Any, items: list[Any]) -> None:
-    base = _base(type(obj))
+    base = base_of(type(obj))
     base.clear(obj)  # type: ignore[attr-defined]
     if isinstance(obj, dict):
         for key, value in items:

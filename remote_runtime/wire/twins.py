@@ -59,6 +59,10 @@ class Twins:
         """Return an object's number; 0 when it has none."""
         return self._numbers.get(id(obj), 0)
 
+    def number_at(self, key: int) -> int:
+        """Return the number of the object with an identity; 0 when it has none."""
+        return self._numbers.get(key, 0)
+
     def object(self, number: int) -> object | None:
         """Return the object of a number; None when it is gone."""
         found = self._objects.get(number)

@@ -51,6 +51,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory for a runtime of one module's own, with declared devices."""
+    directory = tmp_path_factory.mktemp("trial")
+    yield directory
+    stop_runtime(directory)
+
+
+@pytest.fixture(scope="module")
 def kernel(home: Path) -> Iterator[LiveKernel]:
     with kernel_in(home) as kernel:
         yield kernel

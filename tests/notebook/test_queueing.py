@@ -15,16 +15,9 @@ import pytest
 
 from jupyter_ext.connection import waiting_text
 from remote_runtime.wire import messages_pb2 as pb
-from tests.kernels import LiveKernel, stop_runtime
+from tests.kernels import LiveKernel
 from tests.notebook.conftest import kernel_in, notices, value
 from tests.worker.keeper.link import until
-
-
-@pytest.fixture(scope="module")
-def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    directory = tmp_path_factory.mktemp("trial")
-    yield directory
-    stop_runtime(directory)
 
 
 @pytest.fixture(scope="module")

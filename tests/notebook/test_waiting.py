@@ -7,15 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels import LiveKernel, stop_runtime
+from tests.kernels import LiveKernel
 from tests.notebook.conftest import kernel_in, receipt, users
-
-
-@pytest.fixture(scope="module")
-def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    directory = tmp_path_factory.mktemp("trial")
-    yield directory
-    stop_runtime(directory)
 
 
 @pytest.fixture(scope="module")
