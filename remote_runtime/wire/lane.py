@@ -205,7 +205,8 @@ class LaneReader:
 
     Attributes:
         limit_bytes: May be raised, once the peer has shown who it is.
-        has_more: Whether the last portion filled the room, so that there may be more at once.
+        has_more: Whether there may be more at once: the last portion filled the room, or the stream is damaged
+            behind it.
     """
 
     def __init__(self, limit_bytes: int = limits.FRAME_LIMIT_BYTES) -> None:
@@ -240,6 +241,7 @@ class LaneReader:
             whole.extend(self._cut())
         except Failed as torn:  # what came whole before the damage is still good
             self._damage = torn
+            self.has_more = True  # the damage itself, which no further byte would announce
             if not whole:
                 raise
         return whole

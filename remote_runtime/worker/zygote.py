@@ -106,7 +106,8 @@ class Zygote:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._watch_children()
         try:
-            while not self._over():
+            self._needed_at = time.monotonic()
+            while not self._over() or self._selector.select(0):  # one that has just come is not left standing
                 for key, _ in self._selector.select(self._wait_s()):
                     key.data()
         finally:

@@ -119,6 +119,7 @@ def test_damage_is_told_after_what_came_whole(word: int, said: str, pair: Pair) 
     reader = LaneReader()
     pair[0].sendall(b"\0\0\0\4good" + word.to_bytes(4, "big") + b"x")
     assert reader.receive(pair[1]) == [b"good"]
+    assert reader.has_more, "nothing else would tell who waits for the next byte"
     with pytest.raises(Failed, match=said):
         reader.receive(pair[1])
 
