@@ -54,6 +54,7 @@ def _use(connection: Connection, command: Command) -> Report:
         str(command.options.get("session", before.session)),
         before.idle_s if idle is None else grammar.parse_duration(str(idle)),
         "no-wait" in command.options,
+        before.wishes,
     )
     target = connection.target()
     idle_s = (

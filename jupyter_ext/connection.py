@@ -30,6 +30,7 @@ from kernel_proxy.handles import Handle
 from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.settings import ENVIRONMENT, Settings, load_settings
 from kernel_proxy.sources import Sources
+from kernel_proxy.wishes import NONE, Wishes
 from remote_runtime.wire import messages_pb2 as pb
 
 if TYPE_CHECKING:
@@ -49,12 +50,14 @@ class Defaults:
         session: Name of the session.
         idle_s: Seconds without a run after which the session is released; None leaves the setting.
         no_wait: Whether a held device is an error rather than waited for.
+        wishes: What sessions are opened with.
     """
 
     target: str = ""
     session: str = ""
     idle_s: float | None = None
     no_wait: bool = False
+    wishes: Wishes = NONE
 
 
 class Connection:
@@ -239,7 +242,8 @@ class Connection:
     def session_name(self, target: str) -> str:
         """Return the session's name: the one chosen, else one per notebook and target."""
         chosen = self.defaults.session or self.settings().session
-        return chosen or default_session_name(notebook_of(self.shell), target)
+        made_with = self.defaults.wishes.environment.key
+        return chosen or default_session_name(notebook_of(self.shell), target, made_with)
 
     def forget(self, session_id: str) -> None:
         """Close and forget a session that was released."""
@@ -273,6 +277,7 @@ class Connection:
             self.namespace,
             idle_s=idle_s,
             on_wait=lambda waiting: self._waits(waiting, say),
+            wishes=self.defaults.wishes,
             **how,
         )
         session.on_notice = lambda notice: self.pending.append(notice.text)
@@ -290,11 +295,17 @@ def notebook_of(shell: InteractiveShell) -> str:
     return PurePath(str(file)).stem if file else f"process-{os.getpid()}"
 
 
-def default_session_name(notebook: str, target: str) -> str:
-    """Return a name that people recognise and that two notebooks of one name in two folders do not share."""
+def default_session_name(notebook: str, target: str, made_with: str = "") -> str:
+    """Return a name that people recognise and that two notebooks of one name in two folders do not share.
+
+    Args:
+        notebook: Its path.
+        target: What the session holds.
+        made_with: Key of the worker's environment; sessions of two environments are two.
+    """
     stem = _slug(PurePath(notebook).stem)[:24] or "notebook"
     tag = hashlib.blake2b(notebook.encode(), digest_size=3).hexdigest()
-    return "-".join(part for part in (stem, tag, "" if target == ANY else _slug(target)) if part)
+    return "-".join(part for part in (stem, tag, "" if target == ANY else _slug(target), made_with) if part)
 
 
 def waiting_text(waiting: pb.Waiting, clock: Callable[[], float] = time.time) -> str:

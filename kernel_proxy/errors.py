@@ -112,6 +112,10 @@ class TargetBusy(WarmcellError):
     """The device or the session is held by someone else."""
 
 
+class Unsupported(WarmcellError):
+    """The runtime's engine cannot do what is asked for."""
+
+
 class SessionLost(WarmcellError):
     """The session's variables are gone."""
 
@@ -185,6 +189,7 @@ CLASSES: Mapping[str, type[WarmcellError]] = {
     "target-unavailable": TargetUnavailable,
     "target-busy": TargetBusy,
     "unauthorized": Unauthorized,
+    "unsupported": Unsupported,
     "version-mismatch": VersionMismatch,
     "worker-died": WorkerDied,
     "session-lost": SessionLost,

@@ -25,6 +25,7 @@ from kernel_proxy.parcels import Outgoing
 from kernel_proxy.session import Session
 from kernel_proxy.settings import GRPC, Settings, load_settings
 from kernel_proxy.stream import FrameStream
+from kernel_proxy.wishes import NONE, Wishes
 from remote_runtime.wire import memory, versions
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.arena import most_bytes
@@ -120,6 +121,7 @@ class Runtime:
         must_exist: bool = False,
         no_wait: bool = False,
         on_wait: Callable[[pb.Waiting], None] | None = None,
+        wishes: Wishes = NONE,
     ) -> Session:
         """Open a session, waiting for its device; interrupting the wait leaves the queue.
 
@@ -132,6 +134,7 @@ class Runtime:
             must_exist: Attach to a running session only.
             no_wait: Fail rather than wait for a held device.
             on_wait: Called with each `pb.Waiting`.
+            wishes: What its worker is made with, and what it is given.
 
         Raises:
             TargetUnavailable: The runtime has no such device.
@@ -148,6 +151,7 @@ class Runtime:
             no_wait=no_wait,
             must_exist=must_exist,
         )
+        wishes.fill(request)
         granted = self._waited_for(request, on_wait or (lambda waiting: None))
         opened = Session(session, target, granted, WorkerLine(self, granted), namespace)
         opened.attach()

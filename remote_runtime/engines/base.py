@@ -17,6 +17,8 @@ from enum import Enum
 from pathlib import Path
 
 from remote_runtime.engines.records import MemoryRecords, WorkerRecords
+from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.specs import OWN, Environment
 
 CPU = "cpu"
 """Id and model of the device that every runtime has."""
@@ -107,12 +109,14 @@ class WorkerSpec:
         secret: What the gateway shows to this worker's keeper.
         devices: Ids to reserve; empty where the engine hands them out late.
         labels: Facts of the caller, kept and listed unread.
+        environment: What it is made with, as `Engine.admit` returned it.
     """
 
     worker_id: str
     secret: str = field(repr=False)
     devices: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    environment: Environment = OWN
 
 
 class Phase(str, Enum):
@@ -202,6 +206,21 @@ class Engine(ABC):
         """How workers start here, for a status; None while that is not known, or where there is but one way."""
         return None
 
+    async def admit(self, environment: Environment) -> Environment:
+        """Return an environment as this engine would make it: names resolved, so that equal ones are equal.
+
+        The gateway calls it before a session is placed; nothing is made yet. The runtime's own is always admitted.
+
+        Raises:
+            Failed: code "unsupported" where this engine cannot make such a worker, "not-found" where what it
+                names is not there.
+        """
+        if environment != OWN:
+            what, hint = _first_wish(environment)
+            engine = self.describe().engine
+            raise Failed("unsupported", f"the {engine} engine cannot give a worker {what}", hint, {"engine": engine})
+        return environment
+
     @abstractmethod
     async def inventory(self) -> Sequence[Device]:
         """Return the devices as they are now.
@@ -266,3 +285,15 @@ class Engine(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of everything, end `watch`, leave the workers running; the gateway calls it when it ends."""
+
+
+def _first_wish(environment: Environment) -> tuple[str, str]:
+    """Return in words what an environment asks for first, and how to do without."""
+    wishes = (
+        (environment.image, f"the image {environment.image}", "leave `--image` out"),
+        (environment.python, f"the interpreter {environment.python}", "leave `--python` out"),
+        (environment.mounts, "mounted directories", "leave `--mount` out"),
+        (environment.volumes, "volumes", "leave `--volume` out"),
+        (environment.block_network, "no network at all", "leave `--block-network` out, or use the docker engine"),
+    )
+    return next((what, hint) for wish, what, hint in wishes if wish)

@@ -36,6 +36,7 @@ from remote_runtime.engines.base import (
 from remote_runtime.engines.zygote import Zygote, tail
 from remote_runtime.wire import lane, limits
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.specs import environment_from
 
 NOT_HELD: tuple[tuple[str, str], ...] = (
     ("user", "A worker runs as the user who started the runtime, with all of that user's rights."),
@@ -181,6 +182,7 @@ class ProcessEngine(Engine):
         await self._records.write(worker.spec.worker_id, {
             "socket": str(worker.socket), "secret": worker.spec.secret, "labels": dict(worker.spec.labels),
             "pid": mark.pid if mark else 0, "start_ticks": mark.start_ticks if mark else 0,
+            "environment": worker.spec.environment.facts,
         })  # fmt: skip
 
     async def _await_ready(self, worker: _Worker) -> None:
@@ -269,7 +271,8 @@ class ProcessEngine(Engine):
         if not mark.pid or not mark.alive:
             self._remove_files(worker_id, Path(record.get("socket") or self._socket(worker_id)))
             return
-        spec = WorkerSpec(worker_id, record["secret"], labels=record.get("labels", {}))
+        made_with = environment_from(record.get("environment"))
+        spec = WorkerSpec(worker_id, record["secret"], (), record.get("labels", {}), made_with)
         worker = _Worker(spec, Path(record["socket"]), mark)
         self._workers[worker_id] = worker
         worker.was_ready = _listens(worker.socket)

@@ -65,7 +65,7 @@ class Gateway:
         self.care = Care(config, engine, self._queue, self._sessions, clock)
         outlook = Outlook(self._queue, self._sessions, books.history, config.release_countdown_s, clock)
         self.care.after.append(outlook.look)
-        ways = Ways(self._pool, self._queue, self._sessions, self.care, outlook, books)
+        ways = Ways(self._pool, self._queue, self._sessions, self.care, outlook, books, engine)
         self._opener = Opener(ways, clock)
 
     @property

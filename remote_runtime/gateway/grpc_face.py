@@ -43,6 +43,7 @@ STATUS: Mapping[str, grpc.StatusCode] = {
     "target-unavailable": _Code.FAILED_PRECONDITION,
     "target-busy": _Code.RESOURCE_EXHAUSTED,
     "unauthorized": _Code.UNAUTHENTICATED,
+    "unsupported": _Code.UNIMPLEMENTED,
     "version-mismatch": _Code.FAILED_PRECONDITION,
     "worker-died": _Code.ABORTED,
     "session-lost": _Code.NOT_FOUND,

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
+from remote_runtime.engines.base import Engine
 from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.care import Care
 from remote_runtime.gateway.outlook import Outlook
@@ -22,10 +23,10 @@ from remote_runtime.gateway.sessions import Sessions
 from remote_runtime.pool.placement import Chosen, fits, free_now
 from remote_runtime.pool.pool import Pool
 from remote_runtime.pool.queue import Queue, Wait, Waiter
-from remote_runtime.pool.slots import State
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.specs import Environment, environment_of
 from remote_runtime.wire.targets import Want, parse_target
 
 LOCKED_S = 2.0
@@ -48,6 +49,7 @@ class Ways:
         care: Arranges the queue.
         outlook: How long one may wait.
         books: Where it is written down.
+        engine: Says which environments it can make.
     """
 
     pool: Pool
@@ -56,6 +58,7 @@ class Ways:
     care: Care
     outlook: Outlook
     books: Books
+    engine: Engine
 
 
 class Opener:
@@ -69,6 +72,7 @@ class Opener:
     def __init__(self, ways: Ways, clock: Callable[[], float]) -> None:
         self._pool, self._queue, self._sessions = ways.pool, ways.queue, ways.sessions
         self._care, self._outlook, self._books = ways.care, ways.outlook, ways.books
+        self._engine = ways.engine
         self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._notice = self._books.notice
@@ -82,6 +86,7 @@ class Opener:
         """
         started = self._clock()
         wants = wants_of(request.target)
+        environment = await self._engine.admit(environment_of(request.environment))
         check_versions(request.versions)
         name = request.session or f"session-{secrets.token_hex(3)}"
         if self._notice:
@@ -92,11 +97,11 @@ class Opener:
             self._require_patience(name, request)
             yield _waiting(f"session {name} is being opened by another notebook")
         async with lock:
-            session = await self._existing(name, wants, request)
+            session = await self._existing(name, wants, environment, request)
             fresh = session is None
             if session is None:
                 waiter, note = self._waiter(name, wants, request)
-                async with aclosing(self._wait_and_begin(waiter, request, note)) as updates:
+                async with aclosing(self._wait_and_begin(waiter, request, environment, note)) as updates:
                     async for update in updates:
                         yield update
                 session = self._sessions.by_id[waiter.session_id]
@@ -107,7 +112,9 @@ class Opener:
         if request.no_wait and any(waiter.name == name for waiter in self._queue.waiting):
             raise self._busy(f"session {name} waits for its device, asked for by another notebook", name)
 
-    async def _existing(self, name: str, wants: Sequence[Want], request: pb.OpenRequest) -> Session | None:
+    async def _existing(
+        self, name: str, wants: Sequence[Want], environment: Environment, request: pb.OpenRequest
+    ) -> Session | None:
         session = self._sessions.find(name)
         if session is not None and session.ending is not None:
             await session.gone.wait()
@@ -118,6 +125,8 @@ class Opener:
             raise Failed("not-found", f"there is no session named {name}", "see `%gpu ps`", {"session": name})
         if session is not None and not fits(wants, session.record.devices):
             raise _another_target(session, request.target)
+        if session is not None and not request.must_exist and session.record.environment != environment:
+            raise _another_environment(session)
         return session
 
     def _waiter(self, name: str, wants: Sequence[Want], request: pb.OpenRequest) -> tuple[Waiter, str]:
@@ -128,7 +137,7 @@ class Opener:
         return Waiter(f"s-{secrets.token_hex(6)}", name, wants, request.user), LOST_PLACE if request.ticket else ""
 
     async def _wait_and_begin(
-        self, waiter: Waiter, request: pb.OpenRequest, note: str
+        self, waiter: Waiter, request: pb.OpenRequest, environment: Environment, note: str
     ) -> AsyncIterator[pb.OpenUpdate]:
         try:
             await self._books.wait(waiter.session_id, request.user, bool(waiter.arrived))
@@ -139,9 +148,9 @@ class Opener:
                 async with aclosing(self._wait(waiter, request, note)) as updates:
                     async for update in updates:
                         yield update
-                if not self._pool.in_state(State.WARM):
+                if not self._pool.warm(environment):
                     yield _waiting("starting a worker")
-                await self._begin(waiter, request)
+                await self._begin(waiter, request, environment)
         finally:
             self._leave(waiter)
 
@@ -188,13 +197,14 @@ class Opener:
             update.waiting.estimate_s, update.waiting.rests_on = left.seconds, left.rests_on
         return update
 
-    async def _begin(self, waiter: Waiter, request: pb.OpenRequest) -> None:
+    async def _begin(self, waiter: Waiter, request: pb.OpenRequest, environment: Environment) -> None:
         chosen = waiter.told
         assert isinstance(chosen, Chosen)
         target = request.target or "any"
         opening = Opening(
-            waiter.session_id, waiter.name, request.notebook, request.user, target, request.idle_s, chosen.devices
-        )
+            waiter.session_id, waiter.name, request.notebook, request.user, target, request.idle_s, chosen.devices,
+            environment, dict(request.env),
+        )  # fmt: skip
         self._books.start(waiter.session_id, [device.id for device in chosen.devices])
         try:
             await self._sessions.begin(opening)
@@ -250,6 +260,16 @@ def _another_target(session: Session, asked: str) -> Failed:
         f"session {name} runs on {has} and was asked for on {asked}",
         f"choose another --session, or release this one with `%gpu stop {name}`",
         {"session": name, "target": has, "asked": asked},
+    )
+
+
+def _another_environment(session: Session) -> Failed:
+    name = session.record.name
+    return Failed(
+        "bad-target",
+        f"session {name} runs in another environment than the one asked for",
+        f"choose another --session, or release this one with `%gpu stop {name}`",
+        {"session": name},
     )
 
 

@@ -15,6 +15,7 @@ from remote_runtime.engines.base import Device
 from remote_runtime.engines.records import Facts
 from remote_runtime.gateway.store import Row, Statement, Store
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.specs import OWN, Environment, environment_from
 
 LEAST_S = 1e-3
 """Less than this is not worth a row of usage."""
@@ -37,6 +38,7 @@ class SessionRecord:
         directory: Its working directory.
         idle_s: Its policy; 0 means that it stays until somebody waits.
         opened_at: Seconds since the epoch.
+        environment: What its worker is made with.
     """
 
     session_id: str
@@ -51,6 +53,7 @@ class SessionRecord:
     directory: str
     idle_s: float = 0.0
     opened_at: float = 0.0
+    environment: Environment = OWN
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Ended:
 
 _SESSION = (
     "session_id", "name", "notebook", "target", "user", "token", "worker_id", "incarnation", "devices", "directory",
-    "idle_s", "opened_at",
+    "idle_s", "opened_at", "environment",
 )  # fmt: skip
 
 LIVING = f"SELECT {', '.join(_SESSION)} FROM sessions WHERE released_at IS NULL ORDER BY opened_at"
@@ -106,6 +109,7 @@ PAST = """SELECT session_id, name, target, reason, detail, held_s FROM sessions
 def session_began(record: SessionRecord) -> list[Statement]:
     """Write a session down; whoever waited for it waits no more."""
     values = {**asdict(record), "devices": json.dumps([asdict(device) for device in record.devices])}
+    values["environment"] = json.dumps(record.environment.facts if record.environment != OWN else {})
     marks = ", ".join("?" * len(_SESSION))
     insert = f"INSERT INTO sessions ({', '.join(_SESSION)}) VALUES ({marks})"
     return [(insert, [values[column] for column in _SESSION]), left_queue(record.session_id)]
@@ -115,7 +119,8 @@ def session_of(row: Row) -> SessionRecord:
     """Read a row of `LIVING`."""
     values = dict(zip(_SESSION, row, strict=True))
     devices = tuple(Device(**device) for device in json.loads(values.pop("devices")))
-    return SessionRecord(**values, devices=devices)
+    made_with = environment_from(json.loads(values.pop("environment")))
+    return SessionRecord(**values, devices=devices, environment=made_with)
 
 
 def session_never_was(session_id: str) -> Statement:

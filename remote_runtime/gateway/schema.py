@@ -69,5 +69,7 @@ FIRST = (
         BEGIN SELECT RAISE(ABORT, 'usage rows are only added'); END""",
 )
 
-MIGRATIONS: Sequence[Sequence[str]] = (FIRST,)
+ENVIRONMENTS = ("ALTER TABLE sessions ADD COLUMN environment TEXT NOT NULL DEFAULT '{}'",)  # JSON
+
+MIGRATIONS: Sequence[Sequence[str]] = (FIRST, ENVIRONMENTS)
 """Version n -> the statements that make it version n + 1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from remote_runtime.engines.base import Device
@@ -10,6 +11,7 @@ from remote_runtime.gateway.relay import Peer
 from remote_runtime.gateway.rows import SessionRecord
 from remote_runtime.pool.slots import Slot
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.specs import OWN, Environment
 
 
 class Refused(Exception):
@@ -84,6 +86,8 @@ class Opening:
         target: As it was asked for.
         idle_s: Its policy.
         devices: That it holds from now on.
+        environment: What its worker is made with.
+        env: Its variables, the values of secrets among them; they are written down nowhere.
     """
 
     session_id: str
@@ -93,6 +97,8 @@ class Opening:
     target: str
     idle_s: float
     devices: tuple[Device, ...]
+    environment: Environment = OWN
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def wire_device(device: Device, holder: str = "") -> pb.Device:

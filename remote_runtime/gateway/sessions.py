@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -28,6 +28,7 @@ from remote_runtime.pool.pool import Pool, describe
 from remote_runtime.pool.slots import Slot, State
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.specs import OWN
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Sessions:
             Failed: No worker could be started or claimed, or the session could not be written down.
         """
         for attempt in range(TRIES):
-            slot = await self._pool.take()
+            slot = await self._pool.take(opening.environment)
             try:
                 return await self._claim(slot, opening)
             except BaseException as error:  # a cancelled opener too must leave no worker that is half claimed
@@ -94,12 +95,12 @@ class Sessions:
         record = SessionRecord(
             opening.session_id, opening.name, opening.notebook, opening.target, opening.user,
             secrets.token_urlsafe(32), slot.worker_id, 1, opening.devices,
-            str(self.directories.take(opening.name)), opening.idle_s, time.time(),
+            str(self.directories.take(opening.name)), opening.idle_s, time.time(), opening.environment,
         )  # fmt: skip
         # Written before the claim: no worker is ever claimed that the next gateway would not find.
         await self._books.begin(record)
         session = Session(record, slot)
-        reply = await self._keepers.call(session.keeper, "Claim", self._claim_request(record), CLAIM_S)
+        reply = await self._keepers.call(session.keeper, "Claim", self._claim_request(record, opening.env), CLAIM_S)
         if not reply.claimed:
             await self._refused(session, reply.reason)
         session.info = pb.SessionInfo(
@@ -120,12 +121,12 @@ class Sessions:
         who = reason.partition("is held by ")[2] or reason
         raise Refused(f"another runtime of this machine ({who})" if who else "another runtime of this machine")
 
-    def _claim_request(self, record: SessionRecord) -> pb.ClaimRequest:
+    def _claim_request(self, record: SessionRecord, env: Mapping[str, str]) -> pb.ClaimRequest:
         return pb.ClaimRequest(
             session_id=record.session_id, session=record.name, notebook=record.notebook, token=record.token,
             devices=[wire_device(d, record.name) for d in record.devices],
             directory=record.directory, target=record.target,
-            incarnation=record.incarnation, memory_limit_bytes=self._memory_limit(),
+            incarnation=record.incarnation, memory_limit_bytes=self._memory_limit(), env=env,
         )  # fmt: skip
 
     def _memory_limit(self) -> int:
@@ -246,6 +247,8 @@ class Sessions:
         info.session_id, info.name, info.target = record.session_id, record.name, record.target
         info.user, info.notebook, info.age_s = record.user, record.notebook, max(0.0, time.time() - record.opened_at)
         info.idle_s = 0.0 if session.running else session.idle_s(now)
+        if record.environment != OWN:
+            info.environment.CopyFrom(record.environment.wire)
         info.device_ids[:] = [device.id for device in record.devices]
         releasing = session.release_at is not None or session.ending is not None
         info.state = "releasing" if releasing else "running" if session.running else "idle"

@@ -13,11 +13,12 @@ import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from remote_runtime.engines.base import Engine, Exit, Phase, WorkerEvent, WorkerSpec
 from remote_runtime.pool.slots import Slot, State, Step
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.specs import OWN, Environment
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,14 @@ class PoolSettings:
 _RETRY_MOST_S = 30.0
 
 
+@dataclass(eq=False)
+class _Taker:
+    """Somebody who waits for a worker that is made with an environment."""
+
+    environment: Environment
+    slot: asyncio.Future[Slot] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
 class Pool:
     """Hands out warm workers.
 
@@ -57,7 +66,7 @@ class Pool:
     def __init__(self, engine: Engine, settings: PoolSettings, on_gone: Callable[[Slot, Exit], None]) -> None:
         self._engine, self._settings, self._on_gone = engine, settings, on_gone
         self.slots: dict[str, Slot] = {}
-        self._takers: deque[asyncio.Future[Slot]] = deque()
+        self._takers: deque[_Taker] = deque()
         self._failures_count = 0
         self._wake, self._asked = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -82,25 +91,33 @@ class Pool:
         """Return the slots in some states, oldest first."""
         return [slot for slot in self.slots.values() if slot.state in states]
 
-    async def take(self) -> Slot:
+    def warm(self, environment: Environment = OWN) -> list[Slot]:
+        """Return the slots that could be taken at once, oldest first."""
+        return [slot for slot in self.in_state(State.WARM) if slot.spec.environment == environment]
+
+    async def take(self, environment: Environment = OWN) -> Slot:
         """Return a slot that is now leased to the caller, waiting for one where none is warm.
+
+        Args:
+            environment: What its worker is made with.
 
         Raises:
             Failed: The engine could not start one.
         """
-        warm = self.in_state(State.WARM)
+        warm = self.warm(environment)
         if warm:
             self.lease(warm[0])
             return warm[0]
-        taker: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        taker = _Taker(environment)
         self._takers.append(taker)
         self._wake.set()
         self._asked.set()
         try:
-            return await taker
+            return await taker.slot
         except asyncio.CancelledError:
-            if taker.done() and not taker.cancelled() and taker.exception() is None:
-                self.give_back(taker.result())
+            given = taker.slot
+            if given.done() and not given.cancelled() and given.exception() is None:
+                self.give_back(given.result())
             raise
         finally:
             with suppress(ValueError):
@@ -186,44 +203,52 @@ class Pool:
                     f"a worker ended while it started ({describe(how)})",
                     "see `warmcell logs`",
                     {"worker": slot.worker_id},
-                )
+                ),
+                slot.spec.environment,
             )
         if before in (State.LEASED, State.STOPPING):
             self._on_gone(slot, how)
 
     def _serve(self) -> None:
         """Give warm slots to those who wait, first come first served."""
-        warm = iter(self.in_state(State.WARM))
-        while self._takers and (slot := next(warm, None)) is not None:
-            taker = self._takers.popleft()
-            if not taker.done():
-                self.lease(slot)
-                taker.set_result(slot)
+        for taker in [*self._takers]:
+            warm = self.warm(taker.environment)
+            if warm and not taker.slot.done():
+                self.lease(warm[0])
+                taker.slot.set_result(warm[0])
+                self._takers.remove(taker)
 
-    def _start_failed(self, failure: Failed) -> None:
+    def _start_failed(self, failure: Failed, environment: Environment) -> None:
         self._failures_count += 1
         _log.warning("%s", failure)
-        waiting = [taker for taker in self._takers if not taker.done()]
+        waiting = [taker for taker in self._waiting() if taker.environment == environment]
         if waiting:
-            waiting[0].set_exception(failure)
+            waiting[0].slot.set_exception(failure)
+
+    def _waiting(self) -> list[_Taker]:
+        return [taker for taker in self._takers if not taker.slot.done()]
 
     async def _keep_warm(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._open and self._lacking() > 0:
-                await self._launch_one()
+            while self._open and (lacking := self._lacking()) is not None:
+                await self._launch_one(lacking)
 
-    def _lacking(self) -> int:
-        coming = len(self.in_state(State.COLD, State.STARTING, State.WARM))
-        waiting = sum(not taker.done() for taker in self._takers)
+    def _lacking(self) -> Environment | None:
+        """Return what a worker lacks for: whoever waits first, then what is kept warm."""
+        waiting = [taker.environment for taker in self._waiting()]
+        coming = [slot.spec.environment for slot in self.in_state(State.COLD, State.STARTING, State.WARM)]
+        for environment in waiting:
+            if environment not in coming:
+                return environment
+            coming.remove(environment)
         room = self._settings.max_workers - len(self.slots)
-        spare = self._settings.min_warm if room > 0 else 0
-        return min(waiting + spare - coming, max(room, waiting - coming))
+        return OWN if room > 0 and coming.count(OWN) < self._settings.min_warm else None
 
-    async def _launch_one(self) -> None:
+    async def _launch_one(self, environment: Environment) -> None:
         await self._back_off()
-        slot = Slot(WorkerSpec(secrets.token_hex(6), secrets.token_urlsafe(32)))
+        slot = Slot(WorkerSpec(secrets.token_hex(6), secrets.token_urlsafe(32), environment=environment))
         self.slots[slot.worker_id] = slot
         slot.step(Step.LAUNCH)
         try:
@@ -232,7 +257,7 @@ class Pool:
             self.slots.pop(slot.worker_id, None)
             if isinstance(error, asyncio.CancelledError):
                 raise
-            self._start_failed(error if isinstance(error, Failed) else _not_started(error))
+            self._start_failed(error if isinstance(error, Failed) else _not_started(error), environment)
 
     async def _back_off(self) -> None:
         """Wait longer after each failed start, but try at once for somebody who asks anew."""

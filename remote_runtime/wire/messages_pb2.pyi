@@ -80,7 +80,7 @@ class RuntimeInfo(_message.Message):
     def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., engine: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., http: _Optional[str] = ..., grpc: _Optional[str] = ..., unix: _Optional[str] = ..., pid: _Optional[int] = ..., idle_exit_s: _Optional[float] = ..., sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ..., start: _Optional[str] = ..., start_why: _Optional[str] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "name", "target", "notebook", "state", "age_s", "idle_s", "device_ids", "pid", "runs", "name_count", "memory_bytes", "attached_count", "incarnation", "names", "held_s", "busy_s", "run_left_s", "user")
+    __slots__ = ("session_id", "name", "target", "notebook", "state", "age_s", "idle_s", "device_ids", "pid", "runs", "name_count", "memory_bytes", "attached_count", "incarnation", "names", "held_s", "busy_s", "run_left_s", "user", "environment")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +100,7 @@ class SessionInfo(_message.Message):
     BUSY_S_FIELD_NUMBER: _ClassVar[int]
     RUN_LEFT_S_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     name: str
     target: str
@@ -119,7 +120,8 @@ class SessionInfo(_message.Message):
     busy_s: float
     run_left_s: float
     user: str
-    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., target: _Optional[str] = ..., notebook: _Optional[str] = ..., state: _Optional[str] = ..., age_s: _Optional[float] = ..., idle_s: _Optional[float] = ..., device_ids: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ..., name_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., attached_count: _Optional[int] = ..., incarnation: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., held_s: _Optional[float] = ..., busy_s: _Optional[float] = ..., run_left_s: _Optional[float] = ..., user: _Optional[str] = ...) -> None: ...
+    environment: WorkerEnvironment
+    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., target: _Optional[str] = ..., notebook: _Optional[str] = ..., state: _Optional[str] = ..., age_s: _Optional[float] = ..., idle_s: _Optional[float] = ..., device_ids: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ..., name_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., attached_count: _Optional[int] = ..., incarnation: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., held_s: _Optional[float] = ..., busy_s: _Optional[float] = ..., run_left_s: _Optional[float] = ..., user: _Optional[str] = ..., environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ...) -> None: ...
 
 class RunInfo(_message.Message):
     __slots__ = ("run_id", "state", "label", "started_at", "elapsed_s", "event_count", "background", "session_id")
@@ -142,7 +144,14 @@ class RunInfo(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., state: _Optional[str] = ..., label: _Optional[str] = ..., started_at: _Optional[float] = ..., elapsed_s: _Optional[float] = ..., event_count: _Optional[int] = ..., background: bool = ..., session_id: _Optional[str] = ...) -> None: ...
 
 class OpenRequest(_message.Message):
-    __slots__ = ("versions", "target", "session", "notebook", "idle_s", "no_wait", "must_exist", "user", "ticket")
+    __slots__ = ("versions", "target", "session", "notebook", "idle_s", "no_wait", "must_exist", "user", "ticket", "environment", "env", "secrets", "device_memory_bytes", "exclusive")
+    class EnvEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +161,11 @@ class OpenRequest(_message.Message):
     MUST_EXIST_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     TICKET_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EXCLUSIVE_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     target: str
     session: str
@@ -161,7 +175,46 @@ class OpenRequest(_message.Message):
     must_exist: bool
     user: str
     ticket: str
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., target: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., idle_s: _Optional[float] = ..., no_wait: bool = ..., must_exist: bool = ..., user: _Optional[str] = ..., ticket: _Optional[str] = ...) -> None: ...
+    environment: WorkerEnvironment
+    env: _containers.ScalarMap[str, str]
+    secrets: _containers.RepeatedScalarFieldContainer[str]
+    device_memory_bytes: int
+    exclusive: bool
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., target: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., idle_s: _Optional[float] = ..., no_wait: bool = ..., must_exist: bool = ..., user: _Optional[str] = ..., ticket: _Optional[str] = ..., environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., secrets: _Optional[_Iterable[str]] = ..., device_memory_bytes: _Optional[int] = ..., exclusive: bool = ...) -> None: ...
+
+class WorkerEnvironment(_message.Message):
+    __slots__ = ("image", "python", "mounts", "volumes", "block_network")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    PYTHON_FIELD_NUMBER: _ClassVar[int]
+    MOUNTS_FIELD_NUMBER: _ClassVar[int]
+    VOLUMES_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_NETWORK_FIELD_NUMBER: _ClassVar[int]
+    image: str
+    python: str
+    mounts: _containers.RepeatedCompositeFieldContainer[Mount]
+    volumes: _containers.RepeatedCompositeFieldContainer[VolumeMount]
+    block_network: bool
+    def __init__(self, image: _Optional[str] = ..., python: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[Mount, _Mapping]]] = ..., volumes: _Optional[_Iterable[_Union[VolumeMount, _Mapping]]] = ..., block_network: bool = ...) -> None: ...
+
+class Mount(_message.Message):
+    __slots__ = ("source", "target", "writable")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    WRITABLE_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    writable: bool
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., writable: bool = ...) -> None: ...
+
+class VolumeMount(_message.Message):
+    __slots__ = ("name", "target", "read_only")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    READ_ONLY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    target: str
+    read_only: bool
+    def __init__(self, name: _Optional[str] = ..., target: _Optional[str] = ..., read_only: bool = ...) -> None: ...
 
 class OpenUpdate(_message.Message):
     __slots__ = ("waiting", "granted")
@@ -262,7 +315,14 @@ class ExitReply(_message.Message):
     def __init__(self, gone: bool = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class ClaimRequest(_message.Message):
-    __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes")
+    __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes", "env")
+    class EnvEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     NOTEBOOK_FIELD_NUMBER: _ClassVar[int]
@@ -272,6 +332,7 @@ class ClaimRequest(_message.Message):
     TARGET_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     session: str
     notebook: str
@@ -281,7 +342,8 @@ class ClaimRequest(_message.Message):
     target: str
     incarnation: int
     memory_limit_bytes: int
-    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., token: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., directory: _Optional[str] = ..., target: _Optional[str] = ..., incarnation: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ...) -> None: ...
+    env: _containers.ScalarMap[str, str]
+    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., token: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., directory: _Optional[str] = ..., target: _Optional[str] = ..., incarnation: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., env: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ClaimReply(_message.Message):
     __slots__ = ("claimed", "reason", "pid")

@@ -276,7 +276,7 @@ def _settings(request: pb.ClaimRequest, real_ids: list[str]) -> dict[str, object
     """Return what the user process must know; "" hides every GPU from it."""
     return {
         "directory": request.directory,
-        "environment": {"CUDA_VISIBLE_DEVICES": ",".join(real_ids)},
+        "environment": {**request.env, "CUDA_VISIBLE_DEVICES": ",".join(real_ids)},
         "devices": [{"id": d.id, "model": d.model, "simulated": d.simulated} for d in request.devices],
         "session": request.session,
     }

@@ -11,7 +11,8 @@ from remote_runtime.engines.base import Exit
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
 from remote_runtime.wire.failures import Failed
-from tests.engines.memory import settle
+from remote_runtime.wire.specs import Environment, Mount
+from tests.engines.memory import MemoryEngine, settle
 from tests.gateway.conftest import Play
 from tests.gateway.rig import A100, SECOND, Client, Rig, rig
 
@@ -280,3 +281,35 @@ def test_the_next_gateway_adopts_what_it_finds(tmp_path: Path) -> None:
             assert (reply.gone, reply.reason) == (True, "unknown")
 
     asyncio.run(body())
+
+
+
+def test_an_environment_that_the_engine_cannot_make_is_refused_before_anybody_waits(play: Play) -> None:
+    async def body(rig: Rig) -> None:
+        blocked = pb.WorkerEnvironment(block_network=True)
+        failure = (await rig.open("A100", "nb", environment=blocked)).failure
+        assert failure.code == "unsupported"
+        assert str(failure).startswith("the memory engine cannot give a worker no network at all\nhint: leave")
+
+    play(body)
+
+
+def test_a_session_has_the_environment_and_the_variables_it_was_opened_with(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def admit(self: MemoryEngine, environment: Environment) -> Environment:
+        return environment
+
+    monkeypatch.setattr(MemoryEngine, "admit", admit)
+    made_with = Environment(mounts=(Mount("/data", "/data"),)).wire
+
+    async def body(rig: Rig) -> None:
+        client = await rig.open("cpu", "nb", environment=made_with, env={"A": "1"})
+        assert dict(rig.keeper(client).claim.env) == {"A": "1"}
+        told = await rig.gateway.describe(pb.DescribeRequest(versions=versions.here()))
+        assert [session.environment for session in told.sessions] == [made_with]
+        assert (await rig.open("cpu", "nb", environment=made_with)).granted.fresh is False
+        assert "another environment" in (await rig.open("cpu", "nb")).failure.message
+        assert (await rig.open("", "nb", must_exist=True)).granted.fresh is False
+
+    play(body)

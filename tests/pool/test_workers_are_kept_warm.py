@@ -9,6 +9,7 @@ from remote_runtime.engines.base import Exit
 from remote_runtime.pool.pool import Pool, PoolSettings, describe
 from remote_runtime.pool.slots import Slot, State
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.specs import OWN, Environment
 from tests.engines.memory import MemoryEngine, settle
 
 
@@ -167,3 +168,30 @@ def test_found_workers_are_warm() -> None:
 )
 def test_an_end_in_words(how: Exit, text: str) -> None:
     assert describe(how) == text
+
+
+def test_a_worker_of_another_environment_is_made_for_whoever_asks_and_given_to_nobody_else() -> None:
+    async def body(pool: Pool, engine: MemoryEngine) -> None:
+        other = Environment(image="sha256:1")
+        slot = await pool.take(other)
+        assert slot.spec.environment == other
+        assert len(engine.launched) == 2 and len(pool.warm()) == 1
+        pool.give_back(slot)
+        assert (await pool.take()).spec.environment == OWN
+        assert (await pool.take(other)) is slot
+
+    with_pool(body)
+
+
+def test_one_who_waits_for_an_image_keeps_nobody_behind_him() -> None:
+    async def body(pool: Pool, engine: MemoryEngine) -> None:
+        slow = asyncio.ensure_future(pool.take(Environment(image="sha256:1")))
+        quick = asyncio.ensure_future(pool.take())
+        await settle()
+        first, second = engine.launched
+        engine.ready(second)
+        assert (await quick).worker_id == second and not slow.done()
+        engine.ready(first)
+        assert (await slow).worker_id == first
+
+    with_pool(body, MemoryEngine(prompt=False), min_warm=0)
