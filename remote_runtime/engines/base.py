@@ -36,6 +36,7 @@ class Device:
         index: Position among the devices of its kind.
         state: "free", "busy" (a process that is not ours computes on it) or "failed".
         holder: Who keeps it busy, such as "pid 4711 (python)".
+        free_bytes: Memory that nobody has taken, None where the reading failed or means nothing.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Device:
     index: int = 0
     state: str = "free"
     holder: str = ""
+    free_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,9 @@ def _read(library: Any, handle: Any, index: int, parent_pid: int | None) -> Devi
     name = _try(library.nvmlDeviceGetName, handle)
     strangers = _strangers(library, handle, parent_pid)
     state = "failed" if name is None else "busy" if strangers else "free"
-    total_bytes = int(memory.total) if memory is not None else None
-    return Device(_text(uuid), _text(name or "unknown"), total_bytes, False, index, state, ", ".join(strangers))
+    total_bytes, free_bytes = (int(memory.total), int(memory.free)) if memory is not None else (None, None)
+    holder = ", ".join(strangers)
+    return Device(_text(uuid), _text(name or "unknown"), total_bytes, False, index, state, holder, free_bytes)
 
 
 def _strangers(library: Any, handle: Any, parent_pid: int | None) -> list[str]:

@@ -66,7 +66,7 @@ class Gateway:
         outlook = Outlook(self._queue, self._sessions, books.history, config.release_countdown_s, clock)
         self.care.after.append(outlook.look)
         ways = Ways(self._pool, self._queue, self._sessions, self.care, outlook, books, engine)
-        self._opener = Opener(ways, clock)
+        self._opener = Opener(ways, clock, config.lease_memory_bytes)
 
     @property
     def finished(self) -> asyncio.Event:
@@ -84,7 +84,8 @@ class Gateway:
         await self._sessions.adopt(await self._pool.adopt())
         for session in self._sessions.by_id.values():
             record = session.record
-            self._queue.hold(record.session_id, record.name, [device.id for device in record.devices])
+            ids = [device.id for device in record.devices]
+            self._queue.hold(record.session_id, record.name, ids, record.share_bytes)
 
     def start(self) -> None:
         """Begin to keep workers warm and leases renewed."""
@@ -115,8 +116,11 @@ class Gateway:
         )  # fmt: skip
 
     def _wire_devices(self) -> list[pb.Device]:
-        held = {i: lease.name for lease in self._queue.leases.values() for i in lease.device_ids}
-        return [wire_device(device, held.get(device.id, "")) for device in self.care.devices]
+        held: dict[str, list[str]] = {}
+        for lease in self._queue.leases.values():
+            for device_id in lease.device_ids:
+                held.setdefault(device_id, []).append(lease.name)
+        return [wire_device(device, ", ".join(held.get(device.id, ()))) for device in self.care.devices]
 
     def open(self, request: pb.OpenRequest) -> AsyncIterator[pb.OpenUpdate]:
         """Open a session by name, or return the one that has it: updates while waiting, then the grant.

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 from remote_runtime.engines.base import Engine
@@ -67,13 +67,16 @@ class Opener:
     Args:
         ways: What it takes.
         clock: Monotonic seconds.
+        lease_memory_bytes: Share of each device of a lease that names none; None means all of it.
     """
 
-    def __init__(self, ways: Ways, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, ways: Ways, clock: Callable[[], float], lease_memory_bytes: int | None = None
+    ) -> None:
         self._pool, self._queue, self._sessions = ways.pool, ways.queue, ways.sessions
         self._care, self._outlook, self._books = ways.care, ways.outlook, ways.books
         self._engine = ways.engine
-        self._clock = clock
+        self._clock, self._lease_memory_bytes = clock, lease_memory_bytes
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._notice = self._books.notice
 
@@ -85,7 +88,7 @@ class Opener:
                 it cannot be written down.
         """
         started = self._clock()
-        wants = wants_of(request.target)
+        wants = shared(wants_of(request.target), request, self._lease_memory_bytes)
         environment = await self._engine.admit(environment_of(request.environment))
         check_versions(request.versions)
         name = request.session or f"session-{secrets.token_hex(3)}"
@@ -203,7 +206,7 @@ class Opener:
         target = request.target or "any"
         opening = Opening(
             waiter.session_id, waiter.name, request.notebook, request.user, target, request.idle_s, chosen.devices,
-            environment, dict(request.env),
+            environment, dict(request.env), chosen.share_bytes,
         )  # fmt: skip
         self._books.start(waiter.session_id, [device.id for device in chosen.devices])
         try:
@@ -233,6 +236,20 @@ def wants_of(target: str) -> tuple[Want, ...]:
     except ValueError as error:
         what, _, hint = str(error).partition("\nhint: ")
         raise Failed("bad-target", what, hint, {"target": target}) from error
+
+
+def shared(wants: Sequence[Want], request: pb.OpenRequest, lease_memory_bytes: int | None) -> tuple[Want, ...]:
+    """Return the wants with the share of each device that the request means, the runtime's default behind it.
+
+    Args:
+        wants: A share in the target itself comes first.
+        request: Its `exclusive` means that no device is shared.
+        lease_memory_bytes: The runtime's default; None means all of a device.
+    """
+    if request.exclusive:
+        return tuple(replace(want, share_bytes=None) for want in wants)
+    asked = request.device_memory_bytes if request.HasField("device_memory_bytes") else lease_memory_bytes
+    return tuple(want if want.kind == "cpu" else replace(want, share_bytes=want.share_bytes or asked) for want in wants)
 
 
 def check_versions(kernel: pb.Versions) -> None:

@@ -39,6 +39,7 @@ class SessionRecord:
         idle_s: Its policy; 0 means that it stays until somebody waits.
         opened_at: Seconds since the epoch.
         environment: What its worker is made with.
+        share_bytes: Of each device's memory, what it means to take; None means all of it.
     """
 
     session_id: str
@@ -54,6 +55,7 @@ class SessionRecord:
     idle_s: float = 0.0
     opened_at: float = 0.0
     environment: Environment = OWN
+    share_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Ended:
 
 _SESSION = (
     "session_id", "name", "notebook", "target", "user", "token", "worker_id", "incarnation", "devices", "directory",
-    "idle_s", "opened_at", "environment",
+    "idle_s", "opened_at", "environment", "share_bytes",
 )  # fmt: skip
 
 LIVING = f"SELECT {', '.join(_SESSION)} FROM sessions WHERE released_at IS NULL ORDER BY opened_at"

@@ -69,7 +69,10 @@ FIRST = (
         BEGIN SELECT RAISE(ABORT, 'usage rows are only added'); END""",
 )
 
-ENVIRONMENTS = ("ALTER TABLE sessions ADD COLUMN environment TEXT NOT NULL DEFAULT '{}'",)  # JSON
+ENVIRONMENTS = (
+    "ALTER TABLE sessions ADD COLUMN environment TEXT NOT NULL DEFAULT '{}'",  # JSON
+    "ALTER TABLE sessions ADD COLUMN share_bytes INTEGER",  # of each device; NULL: all of it
+)
 
 MIGRATIONS: Sequence[Sequence[str]] = (FIRST, ENVIRONMENTS)
 """Version n -> the statements that make it version n + 1."""

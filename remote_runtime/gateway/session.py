@@ -88,6 +88,7 @@ class Opening:
         devices: That it holds from now on.
         environment: What its worker is made with.
         env: Its variables, the values of secrets among them; they are written down nowhere.
+        share_bytes: Of each device's memory, what it means to take; None means all of it.
     """
 
     session_id: str
@@ -99,6 +100,7 @@ class Opening:
     devices: tuple[Device, ...]
     environment: Environment = OWN
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    share_bytes: int | None = None
 
 
 def wire_device(device: Device, holder: str = "") -> pb.Device:

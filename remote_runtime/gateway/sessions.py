@@ -96,6 +96,7 @@ class Sessions:
             opening.session_id, opening.name, opening.notebook, opening.target, opening.user,
             secrets.token_urlsafe(32), slot.worker_id, 1, opening.devices,
             str(self.directories.take(opening.name)), opening.idle_s, time.time(), opening.environment,
+            opening.share_bytes,
         )  # fmt: skip
         # Written before the claim: no worker is ever claimed that the next gateway would not find.
         await self._books.begin(record)
@@ -127,6 +128,7 @@ class Sessions:
             devices=[wire_device(d, record.name) for d in record.devices],
             directory=record.directory, target=record.target,
             incarnation=record.incarnation, memory_limit_bytes=self._memory_limit(), env=env,
+            shared_devices=record.share_bytes is not None,
         )  # fmt: skip
 
     def _memory_limit(self) -> int:
@@ -247,6 +249,8 @@ class Sessions:
         info.session_id, info.name, info.target = record.session_id, record.name, record.target
         info.user, info.notebook, info.age_s = record.user, record.notebook, max(0.0, time.time() - record.opened_at)
         info.idle_s = 0.0 if session.running else session.idle_s(now)
+        if record.share_bytes is not None:
+            info.device_memory_bytes = record.share_bytes
         if record.environment != OWN:
             info.environment.CopyFrom(record.environment.wire)
         info.device_ids[:] = [device.id for device in record.devices]

@@ -9,27 +9,14 @@ beside real. Nothing is substituted: what the runtime does not have is an answer
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from remote_runtime.engines.base import CPU, Device
+from remote_runtime.pool import shares
+from remote_runtime.pool.shares import Hold
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.targets import Want, format_target, matches, short_model
-
-
-@dataclass(frozen=True)
-class Hold:
-    """Who holds a device.
-
-    Args:
-        session_id: Of the holder; "" where it is no session of this runtime.
-        holder: In words, such as "session nb-demo".
-        idle_s: How long it has been idle, None while it may not be released.
-    """
-
-    session_id: str
-    holder: str
-    idle_s: float | None = None
+from remote_runtime.wire.targets import GB, Want, format_target, matches, short_model
 
 
 @dataclass(frozen=True)
@@ -38,22 +25,30 @@ class Floor:
 
     Args:
         devices: In order of preference, the processor among them.
-        held: Device id -> who holds it.
+        held: Device id -> who holds it, or shares of it.
         full: Why no further worker may be leased; "" while there are places.
         sessions: Every session, for places: session id -> its hold.
     """
 
     devices: Sequence[Device]
-    held: Mapping[str, Hold] = field(default_factory=dict)
+    held: Mapping[str, Sequence[Hold]] = field(default_factory=dict)
     full: str = ""
     sessions: Mapping[str, Hold] = field(default_factory=dict)
+
+    def fits(self, device: Device, want: Want, without: Container[str] = ()) -> bool:
+        """Tell whether a want could take a device now, or once some sessions are gone."""
+        if device.id == CPU:
+            return True
+        holds = [hold for hold in self.held.get(device.id, ()) if not hold.session_id or hold.session_id not in without]
+        return shares.fits(device, holds, want.share_bytes)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The want can be met now, with these devices."""
+    """The want can be met now, with these devices, or a share of the memory of each."""
 
     devices: tuple[Device, ...]
+    share_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +89,9 @@ def decide(wants: Sequence[Want], floor: Floor) -> Decision:
     if not groups:
         return Unavailable(unavailable(wants, floor.devices))
     for want, group in groups:
-        free = _free(group, floor)
+        free = _free(want, group, floor)
         if len(free) >= want.count and not floor.full:
-            return Chosen(tuple(free[: want.count]))
+            return Chosen(tuple(free[: want.count]), want.share_bytes)
     return _busy(groups, floor)
 
 
@@ -105,7 +100,10 @@ def _groups(want: Want, devices: Sequence[Device]) -> list[list[Device]]:
     processor = [d for d in devices if d.id == CPU]
     if want.kind == "cpu":
         return [processor]
-    fitting = [d for d in devices if d.id != CPU and matches(want, d.model, d.memory_bytes)]
+    fitting = [
+        d for d in devices
+        if d.id != CPU and matches(want, d.model, d.memory_bytes) and shares.could_fit(d, want.share_bytes)
+    ]  # fmt: skip
     if want.kind != "any":
         return _by_model(fitting, want.count)
     real = _by_model([d for d in fitting if not d.simulated], want.count)
@@ -120,41 +118,59 @@ def _by_model(devices: Iterable[Device], count: int) -> list[list[Device]]:
     return [group for group in models.values() if len(group) >= count]
 
 
-def _free(group: Iterable[Device], floor: Floor) -> list[Device]:
-    return [d for d in group if d.id == CPU or (d.state == "free" and d.id not in floor.held)]
+def _free(want: Want, group: Iterable[Device], floor: Floor) -> list[Device]:
+    """Return the devices that a want could take; one that is shared already comes first, to keep others whole."""
+    fitting = [d for d in group if floor.fits(d, want)]
+    return sorted(fitting, key=lambda d: d.id not in floor.held)
 
 
 def _busy(groups: Sequence[tuple[Want, list[Device]]], floor: Floor) -> Busy:
     victims = next((v for want, group in groups if (v := _victims(want, group, floor))), ())
     candidates = tuple(d.id for _, group in groups for d in group if d.id != CPU)
-    if any(len(_free(group, floor)) >= want.count for want, group in groups):
+    if any(len(_free(want, group, floor)) >= want.count for want, group in groups):
         holders = tuple(hold.holder for hold in floor.sessions.values())
         return Busy(floor.full, holders, (), victims)
-    taken = [d for _, group in groups for d in group if d not in _free(group, floor)]
-    holders = tuple(dict.fromkeys(_holder(d, floor) for d in taken))
-    names = " and ".join(dict.fromkeys(_short(d) for d in taken))
+    taken = [(want, d) for want, group in groups for d in group if not floor.fits(d, want)]
+    holders = tuple(dict.fromkeys(holder for _, d in taken for holder in _holders(d, floor)))
+    names = " and ".join(dict.fromkeys(_lacking(want, d, floor) for want, d in taken))
     return Busy(f"{names} is held by {', '.join(holders)}", holders, candidates, victims)
 
 
-def _holder(device: Device, floor: Floor) -> str:
-    hold = floor.held.get(device.id)
-    return hold.holder if hold is not None else device.holder or "another process"
+def _lacking(want: Want, device: Device, floor: Floor) -> str:
+    """Name a device that cannot be had, with what is left of it where a share was asked for."""
+    left_bytes = shares.left_bytes(device, floor.held.get(device.id, ()))
+    if want.share_bytes is None or not left_bytes:
+        return _short(device)
+    return f"{_short(device)} ({left_bytes / GB:.1f} GB left)"
+
+
+def _holders(device: Device, floor: Floor) -> list[str]:
+    return [hold.holder for hold in floor.held.get(device.id, ())] or [device.holder or "another process"]
 
 
 def _victims(want: Want, group: Sequence[Device], floor: Floor) -> tuple[str, ...]:
     """Return the idle sessions whose release would be enough, the longest idle first."""
-    lacking = want.count - len(_free(group, floor))
-    holds = {d.id: floor.held[d.id] for d in group if d.id in floor.held}
-    if lacking <= 0:
-        holds, lacking = dict(floor.sessions), 1
-    idle = sorted((h for h in holds.values() if h.idle_s is not None and h.session_id), key=lambda h: -(h.idle_s or 0))
-    per_session = Counter(hold.session_id for hold in holds.values())
+    if len(_free(want, group, floor)) >= want.count:  # it is places that lack: one will do
+        return tuple(hold.session_id for hold in _longest_idle(floor.sessions.values()))[:1]
+
+    def enough(gone: Sequence[str]) -> bool:
+        return sum(floor.fits(d, want, gone) for d in group) >= want.count
+
     chosen: list[str] = []
-    for hold in idle:
-        if lacking > 0 and hold.session_id not in chosen:
+    for hold in _longest_idle(hold for d in group for hold in floor.held.get(d.id, ())):
+        if hold.session_id not in chosen and not enough(chosen):
             chosen.append(hold.session_id)
-            lacking -= per_session[hold.session_id]
-    return tuple(chosen) if lacking <= 0 else ()
+    if not enough(chosen):
+        return ()
+    for session_id in [*chosen]:  # one that was chosen early may not be needed any more
+        rest = [one for one in chosen if one != session_id]
+        chosen = rest if enough(rest) else chosen
+    return tuple(chosen)
+
+
+def _longest_idle(holds: Iterable[Hold]) -> list[Hold]:
+    idle = [hold for hold in holds if hold.idle_s is not None and hold.session_id]
+    return sorted(idle, key=lambda hold: -(hold.idle_s or 0))
 
 
 def unavailable(wants: Sequence[Want], devices: Sequence[Device]) -> Failed:
@@ -182,7 +198,7 @@ def offered(devices: Sequence[Device]) -> list[str]:
 
 def free_now(floor: Floor) -> list[str]:
     """List what could be had at once, as `offered` does."""
-    return [] if floor.full else offered(_free(floor.devices, floor))
+    return [] if floor.full else offered(_free(Want("any"), floor.devices, floor))
 
 
 def _short(device: Device) -> str:
@@ -220,11 +236,14 @@ def arrange(waiting: Iterable[Sequence[Want]], floor: Floor) -> list[Decision]:
 
 def _behind(ahead: Busy, floor: Floor) -> Floor:
     """Return the floor as those see it who come after somebody who waits."""
-    kept = {i: Hold("", "somebody who waits longer") for i in ahead.candidates if i not in floor.held}
-    held = {i: _spared(hold, ahead.victims) for i, hold in floor.held.items()}
+    ahead_of_you = Hold("", "somebody who waits longer")
+    held = {i: tuple(_spared(hold, ahead.victims) for hold in holds) for i, holds in floor.held.items()}
+    for i in ahead.candidates:
+        if all(hold.share_bytes is not None for hold in held.get(i, ())):  # else nobody could take it anyway
+            held[i] = (*held.get(i, ()), ahead_of_you)
     sessions = {i: _spared(hold, ahead.victims) for i, hold in floor.sessions.items()}
     full = floor.full or ("" if ahead.candidates else ahead.reason)
-    return Floor(floor.devices, {**held, **kept}, full, sessions)
+    return Floor(floor.devices, held, full, sessions)
 
 
 def _spared(hold: Hold, victims: Sequence[str]) -> Hold:

@@ -53,6 +53,8 @@ class Waiter:
         wants: In order of preference.
         user: Whose turn it takes.
         arrived: Smaller numbers came first; 0 where the queue shall give one.
+
+    The share that it takes of each device is that of the want which is met.
     """
 
     session_id: str
@@ -81,6 +83,7 @@ class Lease:
 
     name: str
     device_ids: tuple[str, ...]
+    share_bytes: int | None = None
 
 
 class Queue:
@@ -105,9 +108,9 @@ class Queue:
         """Everybody who waits, the next one first."""
         return in_turn(self._ring.users, self._waiting, lambda waiter: waiter.user)
 
-    def hold(self, session_id: str, name: str, device_ids: Sequence[str]) -> None:
-        """Note that a session holds devices, as when it is adopted."""
-        self.leases[session_id] = Lease(name, tuple(i for i in device_ids if i != CPU))
+    def hold(self, session_id: str, name: str, device_ids: Sequence[str], share_bytes: int | None = None) -> None:
+        """Note that a session holds devices, or a share of each, as when it is adopted."""
+        self.leases[session_id] = Lease(name, tuple(i for i in device_ids if i != CPU), share_bytes)
 
     def give_back(self, session_id: str) -> None:
         """Free what a session holds; one that holds nothing changes nothing."""
@@ -193,15 +196,18 @@ class Queue:
             return
         self._ring.served(waiter.user)
         self.leave(waiter)
-        self.hold(waiter.session_id, waiter.name, [d.id for d in decision.devices])
+        self.hold(waiter.session_id, waiter.name, [d.id for d in decision.devices], decision.share_bytes)
         waiter.tell(decision)
 
     def floor(self, devices: Sequence[Device], idle: Mapping[str, float], now: float) -> Floor:
         """Return what placement looks at."""
         self._blocked = {i: (holder, until) for i, (holder, until) in self._blocked.items() if until > now}
-        sessions = {i: Hold(i, f"session {lease.name}", idle.get(i)) for i, lease in self.leases.items()}
-        held = {i: Hold("", holder) for i, (holder, _) in self._blocked.items()}
-        held |= {d: sessions[i] for i, lease in self.leases.items() for d in lease.device_ids}
+        sessions = {
+            i: Hold(i, f"session {lease.name}", idle.get(i), lease.share_bytes) for i, lease in self.leases.items()
+        }
+        held: dict[str, tuple[Hold, ...]] = {i: (Hold("", holder),) for i, (holder, _) in self._blocked.items()}
+        for i, lease in self.leases.items():
+            held |= {d: (*held.get(d, ()), sessions[i]) for d in lease.device_ids}
         full = len(self.leases) >= self._max_workers
         reason = f"all {self._max_workers} workers are in use" if full else ""
         return Floor(devices, held, reason, sessions)

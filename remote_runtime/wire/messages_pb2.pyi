@@ -80,7 +80,7 @@ class RuntimeInfo(_message.Message):
     def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., engine: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., http: _Optional[str] = ..., grpc: _Optional[str] = ..., unix: _Optional[str] = ..., pid: _Optional[int] = ..., idle_exit_s: _Optional[float] = ..., sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ..., start: _Optional[str] = ..., start_why: _Optional[str] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "name", "target", "notebook", "state", "age_s", "idle_s", "device_ids", "pid", "runs", "name_count", "memory_bytes", "attached_count", "incarnation", "names", "held_s", "busy_s", "run_left_s", "user", "environment")
+    __slots__ = ("session_id", "name", "target", "notebook", "state", "age_s", "idle_s", "device_ids", "pid", "runs", "name_count", "memory_bytes", "attached_count", "incarnation", "names", "held_s", "busy_s", "run_left_s", "user", "environment", "device_memory_bytes")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +101,7 @@ class SessionInfo(_message.Message):
     RUN_LEFT_S_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     name: str
     target: str
@@ -121,7 +122,8 @@ class SessionInfo(_message.Message):
     run_left_s: float
     user: str
     environment: WorkerEnvironment
-    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., target: _Optional[str] = ..., notebook: _Optional[str] = ..., state: _Optional[str] = ..., age_s: _Optional[float] = ..., idle_s: _Optional[float] = ..., device_ids: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ..., name_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., attached_count: _Optional[int] = ..., incarnation: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., held_s: _Optional[float] = ..., busy_s: _Optional[float] = ..., run_left_s: _Optional[float] = ..., user: _Optional[str] = ..., environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ...) -> None: ...
+    device_memory_bytes: int
+    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., target: _Optional[str] = ..., notebook: _Optional[str] = ..., state: _Optional[str] = ..., age_s: _Optional[float] = ..., idle_s: _Optional[float] = ..., device_ids: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ..., name_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., attached_count: _Optional[int] = ..., incarnation: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., held_s: _Optional[float] = ..., busy_s: _Optional[float] = ..., run_left_s: _Optional[float] = ..., user: _Optional[str] = ..., environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ..., device_memory_bytes: _Optional[int] = ...) -> None: ...
 
 class RunInfo(_message.Message):
     __slots__ = ("run_id", "state", "label", "started_at", "elapsed_s", "event_count", "background", "session_id")
@@ -315,7 +317,7 @@ class ExitReply(_message.Message):
     def __init__(self, gone: bool = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class ClaimRequest(_message.Message):
-    __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes", "env")
+    __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes", "env", "shared_devices")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -333,6 +335,7 @@ class ClaimRequest(_message.Message):
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     ENV_FIELD_NUMBER: _ClassVar[int]
+    SHARED_DEVICES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     session: str
     notebook: str
@@ -343,7 +346,8 @@ class ClaimRequest(_message.Message):
     incarnation: int
     memory_limit_bytes: int
     env: _containers.ScalarMap[str, str]
-    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., token: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., directory: _Optional[str] = ..., target: _Optional[str] = ..., incarnation: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., env: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    shared_devices: bool
+    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., token: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., directory: _Optional[str] = ..., target: _Optional[str] = ..., incarnation: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., env: _Optional[_Mapping[str, str]] = ..., shared_devices: bool = ...) -> None: ...
 
 class ClaimReply(_message.Message):
     __slots__ = ("claimed", "reason", "pid")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["model", "memory", "any", "cpu"]
@@ -23,6 +23,7 @@ COUNT_MAX = 1024
 
 _ITEM = re.compile(r"(?P<what>[^:]*)(?P<colon>:(?P<count>.*))?")
 _MEMORY = re.compile(r">=\s*(?P<size>\d+(?:\.\d+)?)\s*(?P<unit>GB|GiB|G)?", re.I)
+_SIZE = re.compile(r"(?P<size>\d+(?:\.\d+)?)\s*(?P<unit>GB|GiB|G)", re.I)
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _SIZE_PART = re.compile(r"(\d+)(gb|gib)")
 _UNEXPANDED = re.compile(r"\{[^{}]*\}|\$\w+")
@@ -32,7 +33,7 @@ _VENDOR_PARTS = frozenset(
 _FORM_PARTS = frozenset(
     {"sxm", "sxm2", "sxm3", "sxm4", "sxm5", "pcie", "nvl", "hbm2", "hbm2e", "hbm3", "hbm3e"}
 )
-_EXAMPLES = "write for example `A100`, `A100:2`, `A100-80GB`, `>=24GB`, `any`, `cpu`, or a list `A100,any`"
+_EXAMPLES = "write for example `A100`, `A100:2`, `A100-80GB`, `A100/20GB`, `>=24GB`, `any`, `cpu`, or a list `A100,any`"
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ class Want:
         memory_bytes: For 'memory' the least that will do; for 'model' the memory of the variant, if one was
             named.
         count: How many devices.
+        share_bytes: Of each device's memory, what is meant to be taken; None means all of it.
     """
 
     kind: Kind
     model: str | None = None
     memory_bytes: int | None = None
     count: int = 1
+    share_bytes: int | None = None
 
 
 def parse_target(text: str) -> tuple[Want, ...]:
@@ -58,7 +61,7 @@ def parse_target(text: str) -> tuple[Want, ...]:
 
     Args:
         text: A comma list of `MODEL`, `MODEL-80GB`, `>=24GB`, `any` or `cpu`, each with `:COUNT` if more than
-            one.
+            one, and with `/20GB` if a share of each device's memory will do.
 
     Raises:
         ValueError: The text is no target; the message ends with a hint.
@@ -77,6 +80,23 @@ def parse_target(text: str) -> tuple[Want, ...]:
 
 
 def _parse_one(item: str, whole: str) -> Want:
+    item, slash, share = (part.strip() for part in item.partition("/"))
+    want = _parse_whole(item, whole)
+    if not slash:
+        return want
+    if want.kind == "cpu":
+        raise _bad(f"`{item}/{share}` asks for a share of the processor's memory", "write `cpu`")
+    return replace(want, share_bytes=_share(share, item))
+
+
+def _share(text: str, item: str) -> int:
+    match = _SIZE.fullmatch(text)
+    if match is None or float(match["size"]) == 0:
+        raise _bad(f"`{item}/{text}` names no share of memory", f"write it as `{item}/20GB`")
+    return _bytes(match)
+
+
+def _parse_whole(item: str, whole: str) -> Want:
     match = _ITEM.fullmatch(item)
     if match is None or not match["what"]:
         raise _bad(f"a part of the target `{whole}` is empty", _EXAMPLES)
@@ -108,6 +128,10 @@ def _memory(what: str, item: str) -> int:
     match = _MEMORY.fullmatch(what)
     if match is None or float(match["size"]) == 0:
         raise _bad(f"`{item}` names no size of memory", "write it as `>=24GB`")
+    return _bytes(match)
+
+
+def _bytes(match: re.Match[str]) -> int:
     return int(float(match["size"]) * (GIB if (match["unit"] or "").lower() == "gib" else GB))
 
 
@@ -192,10 +216,11 @@ def format_target(wants: Sequence[Want]) -> str:
 
 
 def _format_one(want: Want) -> str:
-    count = f":{want.count}" if want.count > 1 else ""
+    more = f":{want.count}" if want.count > 1 else ""
+    more += f"/{_format_size(want.share_bytes)}" if want.share_bytes is not None else ""
     if want.kind == "memory":
-        return f">={_format_size(want.memory_bytes or 0)}{count}"
-    return f"{want.model if want.kind == 'model' else want.kind}{count}"
+        return f">={_format_size(want.memory_bytes or 0)}{more}"
+    return f"{want.model if want.kind == 'model' else want.kind}{more}"
 
 
 def _format_size(size_bytes: int) -> str:

@@ -31,12 +31,13 @@ class DeviceLocks:
         self._directory = directory
         self._held: list[int] = []
 
-    def take(self, ids: Sequence[str], holder: str) -> str:
+    def take(self, ids: Sequence[str], holder: str, shared: bool = False) -> str:
         """Lock devices, all or none; never waits.
 
         Args:
             ids: As NVML names them; none locks nothing.
             holder: Shown to whoever finds a device locked.
+            shared: Whether others may hold them too that share as well.
 
         Returns:
             "" when all are locked, else which one is not and why.
@@ -44,7 +45,7 @@ class DeviceLocks:
         taken: list[int] = []
         for device_id in sorted(ids):
             try:
-                taken.append(self._lock(device_id, holder))
+                taken.append(self._lock(device_id, holder, fcntl.LOCK_SH if shared else fcntl.LOCK_EX))
             except BlockingIOError as held:
                 _let_go(taken)
                 return f"device {device_id} is held by {held.strerror}"
@@ -59,12 +60,12 @@ class DeviceLocks:
         _let_go(self._held)
         self._held = []
 
-    def _lock(self, device_id: str, holder: str) -> int:
+    def _lock(self, device_id: str, holder: str, how: int) -> int:
         self._make_directory()
         path = self._directory / re.sub(r"[^A-Za-z0-9._-]", "_", device_id)
         fd = _open(path)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, how | fcntl.LOCK_NB)
         except BlockingIOError:
             found = os.pread(fd, _HOLDER_BYTES, 0).decode(errors="replace").strip() or "another runtime"
             os.close(fd)

@@ -68,7 +68,8 @@ class Keeper:
         if self._claim is not None:
             return pb.ClaimReply(reason=f"worker {self._order.worker_id} is already claimed")
         real = [d for d in request.devices if not d.simulated and d.id != "cpu"]
-        holder = self._locks.take([d.id for d in real], f"{request.session} on worker {self._order.worker_id}")
+        here = f"{request.session} on worker {self._order.worker_id}"
+        holder = self._locks.take([d.id for d in real], here, request.shared_devices)
         if holder:
             return pb.ClaimReply(reason=holder)
         self._claim = request

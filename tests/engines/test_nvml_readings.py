@@ -31,7 +31,7 @@ class Driver:
             "nvmlDeviceGetHandleByIndex": lambda i: str(i),
             "nvmlDeviceGetUUID": lambda h: f"MIG-{h}" if "m" in h else f"GPU-{h}".encode(),
             "nvmlDeviceGetName": lambda h: "NVIDIA A100 MIG 1g.5gb" if "m" in h else "NVIDIA A100-SXM4-40GB",
-            "nvmlDeviceGetMemoryInfo": lambda h: SimpleNamespace(total=40 * GIB),
+            "nvmlDeviceGetMemoryInfo": lambda h: SimpleNamespace(total=40 * GIB, free=30 * GIB),
             "nvmlDeviceGetComputeRunningProcesses": lambda h: [SimpleNamespace(pid=p) for p in self.pids if h == "0"],
             "nvmlDeviceGetMigMode": lambda h: [int(self.mig > 0 and h == "0"), 0],
             "nvmlDeviceGetMaxMigDeviceCount": lambda h: 7,
@@ -58,7 +58,7 @@ def read(monkeypatch: pytest.MonkeyPatch, driver: object, visible: str | None = 
 
 def test_devices_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = read(monkeypatch, Driver())
-    assert first == Device("GPU-0", "NVIDIA A100-SXM4-40GB", 40 * GIB)
+    assert first == Device("GPU-0", "NVIDIA A100-SXM4-40GB", 40 * GIB, free_bytes=30 * GIB)
     assert (second.id, second.index, second.simulated) == ("GPU-1", 1, False)
 
 

@@ -19,8 +19,8 @@ PROCESSOR = Device(CPU, CPU, 16 * GIB)
 REAL = (A0, A1, H0, BUSY, PROCESSOR)
 
 
-def held(*devices: Device, idle_s: float | None = None) -> dict[str, Hold]:
-    return {d.id: Hold(f"s-{d.id}", f"session {d.id}", idle_s) for d in devices}
+def held(*devices: Device, idle_s: float | None = None) -> dict[str, tuple[Hold, ...]]:
+    return {d.id: (Hold(f"s-{d.id}", f"session {d.id}", idle_s),) for d in devices}
 
 
 def ask(target: str, floor: Floor) -> object:

@@ -29,6 +29,18 @@ def test_all_or_none_are_locked(tmp_path: Path) -> None:
     one.release()
 
 
+def test_those_who_share_lock_it_together_and_keep_out_who_does_not(tmp_path: Path) -> None:
+    one, two, alone = (DeviceLocks(tmp_path / "d") for _ in range(3))
+    assert one.take([A], "one", shared=True) == two.take([A], "two", shared=True) == ""
+    assert "is held by" in alone.take([A], "alone")
+    one.release()
+    assert "is held by two" in alone.take([A], "alone")
+    two.release()
+    assert alone.take([A], "alone") == ""
+    assert "is held by alone" in one.take([A], "one", shared=True)
+    alone.release()
+
+
 def test_other_users_can_lock_too(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
