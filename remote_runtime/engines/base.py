@@ -94,12 +94,14 @@ class Capabilities:
         isolation: What stands between two workers, such as ("process",).
         addresses: Kinds of worker addresses: "unix", "tcp".
         late_devices: Whether a worker takes its devices when it is claimed rather than when it starts.
+        pause: Whether a worker can be paused.
     """
 
     engine: str
     isolation: tuple[str, ...]
     addresses: tuple[str, ...]
     late_devices: bool
+    pause: bool = False
 
 
 @dataclass(frozen=True)
@@ -276,6 +278,26 @@ class Engine(ABC):
     async def kill(self, worker_id: str) -> None:
         """Kill a worker without grace, any number of times; EXITED follows on `watch` where it was alive."""
 
+    def bound(self, devices: Sequence[Device]) -> tuple[str, ...]:
+        """Return the ids of those devices that a worker must be started with; the pool keeps workers apart by them."""
+        return () if self.describe().late_devices else tuple(device.id for device in devices if _is_real(device))
+
+    async def pause(self, worker_id: str) -> None:
+        """Freeze a worker that nobody uses, where `Capabilities.pause` says so; the pool calls it.
+
+        Raises:
+            Failed: This engine cannot, or the worker is gone.
+        """
+        raise Failed("unavailable", f"the engine cannot pause worker {worker_id}", "keep it warm instead")
+
+    async def resume(self, worker_id: str) -> None:
+        """Let a paused worker go on; it answers again when this returns.
+
+        Raises:
+            Failed: This engine cannot, or the worker is gone.
+        """
+        raise Failed("unavailable", f"the engine cannot resume worker {worker_id}", "use another one")
+
     @abstractmethod
     async def boot_log(self, worker_id: str) -> str:
         """Return the last lines a worker wrote while starting, "" where there are none; never cell output."""
@@ -287,6 +309,10 @@ class Engine(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of everything, end `watch`, leave the workers running; the gateway calls it when it ends."""
+
+
+def _is_real(device: Device) -> bool:
+    return not device.simulated and device.id != CPU
 
 
 def _first_wish(environment: Environment) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from remote_runtime.pool.scaling import Policy
 from remote_runtime.wire import forking, limits
 from remote_runtime.wire.failures import Failed
 
@@ -31,6 +32,9 @@ class Config:
         tls_key: PEM private key.
         idle_exit_s: The gateway ends after so long with nothing held; 0: never.
         min_warm: Workers kept ready.
+        buffer_warm: Workers kept ready of an image or environment that is used.
+        scaledown_s: How long an image or environment counts as used after its last session.
+        pause_after_s: How long a worker waits for somebody before it is paused, where the engine can.
         max_workers: Most sessions at once.
         imports: Modules a warm worker has imported already.
         start: How the engine starts local workers: "auto", "fork" or "spawn".
@@ -55,6 +59,9 @@ class Config:
     tls_key: str = field(default="", repr=False)
     idle_exit_s: float = 900.0
     min_warm: int = 1
+    buffer_warm: int = 1
+    scaledown_s: float = 300.0
+    pause_after_s: float = 300.0
     max_workers: int = 32
     imports: tuple[str, ...] = ("numpy", "pandas", "torch")
     start: str = forking.AUTO
@@ -71,6 +78,11 @@ class Config:
     def tls(self) -> bool:
         """Whether TLS is spoken on TCP."""
         return bool(self.tls_cert)
+
+    @property
+    def pool_policy(self) -> Policy:
+        """How many workers are kept, and how long."""
+        return Policy(self.min_warm, self.buffer_warm, self.scaledown_s, self.pause_after_s)
 
     @property
     def unix(self) -> Path:
@@ -142,6 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--tls-key", default="", metavar="FILE", help="PEM private key")
     add("--idle-exit-s", type=_seconds, default=900.0, help="end after so long with nothing held; 0: never")
     add("--min-warm", type=_whole, default=1, help="workers kept ready")
+    add("--buffer-warm", type=_whole, default=1, help="workers kept ready of an image that is used")
+    add("--scaledown-s", type=_seconds, default=300.0, help="how long an image counts as used after its last session")
+    add("--pause-after-s", type=_seconds, default=300.0, help="wait of a warm worker before it is paused")
     add("--max-workers", type=_whole, default=32, help="most sessions at once")
     add("--imports", default="numpy,pandas,torch", help="modules a warm worker has imported")
     add("--start", default=forking.AUTO, choices=forking.STARTS, help="how local workers start")

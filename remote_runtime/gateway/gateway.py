@@ -57,14 +57,14 @@ class Gateway:
         self.config, self._engine = config, engine
         self.where: Mapping[str, str] = {}
         room_count = config.max_workers + config.min_warm
-        self._pool = Pool(engine, PoolSettings(config.min_warm, room_count), self._gone)
+        self._pool = Pool(engine, PoolSettings(config.pool_policy, room_count), self._gone)
         self._keepers = keepers
         self._queue = Queue(config.max_workers)
         self._books = books = Books(store, clock)
         self._sessions = Sessions(config, books, self._pool, self._keepers, clock)
         self.care = Care(config, engine, self._queue, self._sessions, clock)
         outlook = Outlook(self._queue, self._sessions, books.history, config.release_countdown_s, clock)
-        self.care.after.append(outlook.look)
+        self.care.after += [outlook.look, self._tidy]
         ways = Ways(self._pool, self._queue, self._sessions, self.care, outlook, books, engine)
         self._opener = Opener(ways, clock, config.lease_memory_bytes)
 
@@ -133,6 +133,18 @@ class Gateway:
                 it cannot be written down.
         """
         return self._opener.open(request)
+
+    async def warm(self, request: pb.WarmRequest) -> pb.WarmReply:
+        """Begin to warm a worker for somebody who will soon open a session.
+
+        Raises:
+            Failed: As `open`.
+        """
+        return await self._opener.warm(request)
+
+    def _tidy(self) -> None:
+        for slot in self._pool.tidy():
+            self.care.spawn(self._pool.discard(slot))
 
     async def release(self, request: pb.ReleaseRequest) -> pb.ReleaseReply:
         """End a session.

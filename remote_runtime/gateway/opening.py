@@ -20,9 +20,10 @@ from remote_runtime.gateway.outlook import Outlook
 from remote_runtime.gateway.rows import Place
 from remote_runtime.gateway.session import Opening, Refused, Session, wire_device
 from remote_runtime.gateway.sessions import Sessions
-from remote_runtime.pool.placement import Chosen, fits, free_now
+from remote_runtime.pool.placement import Chosen, decide, fits, free_now
 from remote_runtime.pool.pool import Pool
 from remote_runtime.pool.queue import Queue, Wait, Waiter
+from remote_runtime.pool.scaling import Kind
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
 from remote_runtime.wire.failures import Failed
@@ -151,7 +152,7 @@ class Opener:
                 async with aclosing(self._wait(waiter, request, note)) as updates:
                     async for update in updates:
                         yield update
-                if not self._pool.warm(environment):
+                if isinstance(waiter.told, Chosen) and not self._pool.ready(self._kind(waiter.told, environment)):
                     yield _waiting("starting a worker")
                 await self._begin(waiter, request, environment)
         finally:
@@ -206,7 +207,7 @@ class Opener:
         target = request.target or "any"
         opening = Opening(
             waiter.session_id, waiter.name, request.notebook, request.user, target, request.idle_s, chosen.devices,
-            environment, dict(request.env), chosen.share_bytes,
+            self._kind(chosen, environment), dict(request.env), chosen.share_bytes,
         )  # fmt: skip
         self._books.start(waiter.session_id, [device.id for device in chosen.devices])
         try:
@@ -218,6 +219,25 @@ class Opener:
             self._books.back(waiter.session_id)
             waiter.told = None
             self._queue.join(waiter, first=True)
+
+
+    def _kind(self, chosen: Chosen, environment: Environment) -> Kind:
+        return Kind(environment, self._engine.bound(chosen.devices))
+
+    async def warm(self, request: pb.WarmRequest) -> pb.WarmReply:
+        """Have a worker started for somebody who will soon open a session, where that costs nobody anything.
+
+        Raises:
+            Failed: The target cannot be read, or the engine cannot make such a worker.
+        """
+        asked = pb.OpenRequest(target=request.target)
+        wants = shared(wants_of(request.target), asked, self._lease_memory_bytes)
+        environment = await self._engine.admit(environment_of(request.environment))
+        decision = decide(wants, self._care.floor())
+        if not isinstance(decision, Chosen) or self._queue.waiting:
+            return pb.WarmReply(reason="somebody holds what it would run on, or waits")
+        warming = self._pool.prepare(self._kind(decision, environment))
+        return pb.WarmReply(warming=warming, reason="" if warming else "the runtime has no room for a spare worker")
 
 
 def _place(waiter: Waiter, request: pb.OpenRequest) -> Place:

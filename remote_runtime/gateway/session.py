@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from remote_runtime.engines.base import Device
 from remote_runtime.gateway.relay import Peer
 from remote_runtime.gateway.rows import SessionRecord
+from remote_runtime.pool.scaling import Kind
 from remote_runtime.pool.slots import Slot
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire.specs import OWN, Environment
 
 
 class Refused(Exception):
@@ -86,7 +86,7 @@ class Opening:
         target: As it was asked for.
         idle_s: Its policy.
         devices: That it holds from now on.
-        environment: What its worker is made with.
+        kind: What its worker must be.
         env: Its variables, the values of secrets among them; they are written down nowhere.
         share_bytes: Of each device's memory, what it means to take; None means all of it.
     """
@@ -98,7 +98,7 @@ class Opening:
     target: str
     idle_s: float
     devices: tuple[Device, ...]
-    environment: Environment = OWN
+    kind: Kind = Kind()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     share_bytes: int | None = None
 

@@ -24,7 +24,8 @@ from remote_runtime.gateway.relay import Keepers, Peer
 from remote_runtime.gateway.rows import SessionRecord
 from remote_runtime.gateway.session import Opening, Refused, Session, wire_device
 from remote_runtime.gateway.store import StoreFailed
-from remote_runtime.pool.pool import Pool, describe
+from remote_runtime.pool.endings import describe
+from remote_runtime.pool.pool import Pool
 from remote_runtime.pool.slots import Slot, State
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
@@ -74,7 +75,7 @@ class Sessions:
             Failed: No worker could be started or claimed, or the session could not be written down.
         """
         for attempt in range(TRIES):
-            slot = await self._pool.take(opening.environment)
+            slot = await self._pool.take(opening.kind)
             try:
                 return await self._claim(slot, opening)
             except BaseException as error:  # a cancelled opener too must leave no worker that is half claimed
@@ -95,7 +96,7 @@ class Sessions:
         record = SessionRecord(
             opening.session_id, opening.name, opening.notebook, opening.target, opening.user,
             secrets.token_urlsafe(32), slot.worker_id, 1, opening.devices,
-            str(self.directories.take(opening.name)), opening.idle_s, time.time(), opening.environment,
+            str(self.directories.take(opening.name)), opening.idle_s, time.time(), opening.kind.environment,
             opening.share_bytes,
         )  # fmt: skip
         # Written before the claim: no worker is ever claimed that the next gateway would not find.

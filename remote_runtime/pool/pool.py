@@ -1,7 +1,8 @@
 """The pool of workers: some are kept warm, each is handed out once, and replaced in the background.
 
-take() -> warm slot at once, or the next that gets ready      engine.watch() -> steps of the slots -> on_gone
-refill: launch until (warm + starting) covers min_warm and everybody who waits in take()
+take(kind) -> warm slot at once, a paused one that is woken, or the next that gets ready
+refill: launch until everybody who waits in take() is covered, and what `scaling` keeps spare of each kind
+engine.watch() -> steps of the slots -> on_gone
 """
 
 from __future__ import annotations
@@ -9,48 +10,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from remote_runtime.engines.base import Engine, Exit, Phase, WorkerEvent, WorkerSpec
+from remote_runtime.pool.endings import describe
+from remote_runtime.pool.scaling import Kind, PoolSettings, spare
 from remote_runtime.pool.slots import Slot, State, Step
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.specs import OWN, Environment
 
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class PoolSettings:
-    """How many workers are kept.
-
-    Args:
-        min_warm: Ready for the next claim.
-        max_workers: Most workers alive at once; whoever waits for one is served first.
-        refill_delay_s: From a claim to its replacement, which would compete with the first run for the
-            processor.
-        retry_s: Wait after a failed start, doubled with each failure in a row.
-        stop_grace_s: Between asking a worker to end and killing it.
-    """
-
-    min_warm: int = 1
-    max_workers: int = 32
-    refill_delay_s: float = 0.05
-    retry_s: float = 0.5
-    stop_grace_s: float = 2.0
+OWN_KIND = Kind()
 
 
 _RETRY_MOST_S = 30.0
+_IDLE = (State.WARM, State.PAUSED)
 
 
 @dataclass(eq=False)
 class _Taker:
-    """Somebody who waits for a worker that is made with an environment."""
+    """Somebody who waits for a worker of a kind."""
 
-    environment: Environment
+    kind: Kind
     slot: asyncio.Future[Slot] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -67,6 +51,8 @@ class Pool:
         self._engine, self._settings, self._on_gone = engine, settings, on_gone
         self.slots: dict[str, Slot] = {}
         self._takers: deque[_Taker] = deque()
+        self._asked_at: dict[Kind, float] = {}
+        self._pausing: dict[str, asyncio.Future[None]] = {}
         self._failures_count = 0
         self._wake, self._asked = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -75,7 +61,7 @@ class Pool:
     async def adopt(self) -> Sequence[Slot]:
         """Take over the workers that the engine finds; those that are ready count as warm."""
         for status in await self._engine.list():
-            slot = Slot(status.spec, address=status.address, pid=status.pid)
+            slot = Slot(status.spec, address=status.address, pid=status.pid, warm_at=self._now)
             slot.step(Step.LAUNCH)
             if status.phase is Phase.READY:
                 slot.step(Step.READY)
@@ -87,28 +73,35 @@ class Pool:
         self._tasks = [asyncio.ensure_future(self._follow()), asyncio.ensure_future(self._keep_warm())]
         self._wake.set()
 
+    @property
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
     def in_state(self, *states: State) -> list[Slot]:
         """Return the slots in some states, oldest first."""
         return [slot for slot in self.slots.values() if slot.state in states]
 
-    def warm(self, environment: Environment = OWN) -> list[Slot]:
-        """Return the slots that could be taken at once, oldest first."""
-        return [slot for slot in self.in_state(State.WARM) if slot.spec.environment == environment]
+    def ready(self, kind: Kind = OWN_KIND) -> list[Slot]:
+        """Return the slots of a kind that could be taken now, warm ones before those that have to be woken."""
+        of_kind = [slot for slot in self.in_state(*_IDLE) if slot.kind == kind]
+        return sorted(of_kind, key=lambda slot: slot.state is State.PAUSED)
 
-    async def take(self, environment: Environment = OWN) -> Slot:
-        """Return a slot that is now leased to the caller, waiting for one where none is warm.
+    # ---- taking ---------------------------------------------------------------------------------------------
+
+    async def take(self, kind: Kind = OWN_KIND) -> Slot:
+        """Return a slot that is now leased to the caller, waiting for one where none is ready.
 
         Args:
-            environment: What its worker is made with.
+            kind: What its worker must be.
 
         Raises:
             Failed: The engine could not start one.
         """
-        warm = self.warm(environment)
-        if warm:
-            self.lease(warm[0])
-            return warm[0]
-        taker = _Taker(environment)
+        self._asked_at[kind] = self._now
+        while ready := self.ready(kind):
+            if await self._claimed(ready[0]):
+                return ready[0]
+        taker = _Taker(kind)
         self._takers.append(taker)
         self._wake.set()
         self._asked.set()
@@ -123,8 +116,23 @@ class Pool:
             with suppress(ValueError):
                 self._takers.remove(taker)
 
+    async def _claimed(self, slot: Slot) -> bool:
+        """Lease a slot, waking its worker; one that does not wake is given up."""
+        was_paused = slot.state is State.PAUSED
+        self.lease(slot)
+        if not was_paused:
+            return True
+        try:
+            await self._pausing.pop(slot.worker_id, _done())
+            await self._engine.resume(slot.worker_id)
+        except Failed as failure:
+            _log.warning("worker %s does not wake: %s", slot.worker_id, failure.message)
+            await self.discard(slot, poisoned=True)
+            return False
+        return True
+
     def lease(self, slot: Slot) -> None:
-        """Mark a warm slot as held, and have it replaced."""
+        """Mark a slot as held, and have it replaced."""
         slot.step(Step.CLAIM)
         asyncio.get_running_loop().call_later(self._settings.refill_delay_s, self._wake.set)
 
@@ -132,7 +140,120 @@ class Pool:
         """Return a slot whose worker nobody has used."""
         if slot.state is State.LEASED:
             slot.step(Step.GIVE_BACK)
+            slot.warm_at = self._now
             self._serve()
+
+    def _serve(self) -> None:
+        """Give warm slots to those who wait, first come first served."""
+        for taker in [*self._takers]:
+            warm = [slot for slot in self.ready(taker.kind) if slot.state is State.WARM]
+            if warm and not taker.slot.done():
+                self.lease(warm[0])
+                taker.slot.set_result(warm[0])
+                self._takers.remove(taker)
+
+    # ---- warming --------------------------------------------------------------------------------------------
+
+    def prepare(self, kind: Kind) -> bool:
+        """Have a worker of a kind started for somebody who will soon ask, unless that costs anybody a place.
+
+        Returns:
+            Whether one is ready or on its way.
+        """
+        if self._coming()[kind]:
+            return True
+        if self._waiting() or len(self.slots) >= self._settings.max_workers:
+            return False
+        self._asked_at[kind] = self._now
+        self._wake.set()
+        return True
+
+    def tidy(self) -> list[Slot]:
+        """Let sleep what nobody asked for in a while, and return what is no longer kept spare, to be discarded."""
+        kinds, surplus = Counter(slot.kind for slot in self.in_state(*_IDLE)), []
+        for slot in self.in_state(*_IDLE):
+            if slot.kind != OWN_KIND and kinds[slot.kind] > self._spare(slot.kind):
+                kinds[slot.kind] -= 1
+                surplus.append(slot)
+            elif slot.state is State.WARM and self._may_sleep(slot):
+                slot.step(Step.PAUSE)
+                self._pausing[slot.worker_id] = asyncio.ensure_future(self._pause(slot))
+        return surplus
+
+    def _may_sleep(self, slot: Slot) -> bool:
+        idle_s = self._now - max(slot.warm_at, self._asked_at.get(slot.kind, slot.warm_at))
+        return self._engine.describe().pause and idle_s >= self._settings.policy.pause_after_s
+
+    async def _pause(self, slot: Slot) -> None:
+        try:
+            await self._engine.pause(slot.worker_id)
+        except Failed as failure:
+            _log.warning("worker %s cannot be paused: %s", slot.worker_id, failure.message)
+
+    def _spare(self, kind: Kind) -> int:
+        leased = sum(slot.kind == kind for slot in self.in_state(State.LEASED))
+        asked_at = self._asked_at.get(kind)
+        return spare(kind, leased, None if asked_at is None else self._now - asked_at, self._settings.policy)
+
+    def _coming(self) -> Counter[Kind]:
+        return Counter(slot.kind for slot in self.in_state(State.COLD, State.STARTING, *_IDLE))
+
+    def _waiting(self) -> list[_Taker]:
+        return [taker for taker in self._takers if not taker.slot.done()]
+
+    def _lacking(self) -> Kind | None:
+        """Return of what a worker lacks: for whoever waits first, then what is kept spare."""
+        coming = self._coming()
+        for taker in self._waiting():
+            if not coming[taker.kind]:
+                return taker.kind
+            coming[taker.kind] -= 1
+        if len(self.slots) >= self._settings.max_workers:
+            return None
+        kinds = dict.fromkeys((OWN_KIND, *self._asked_at))
+        return next((kind for kind in kinds if coming[kind] < self._spare(kind)), None)
+
+    async def _keep_warm(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._open and (kind := self._lacking()) is not None:
+                await self._launch_one(kind)
+
+    async def _launch_one(self, kind: Kind) -> None:
+        await self._back_off()
+        spec = WorkerSpec(
+            secrets.token_hex(6), secrets.token_urlsafe(32), kind.devices, environment=kind.environment
+        )
+        slot = Slot(spec)
+        self.slots[slot.worker_id] = slot
+        slot.step(Step.LAUNCH)
+        try:
+            await self._engine.launch(spec)
+        except (Failed, OSError, asyncio.CancelledError) as error:
+            self.slots.pop(slot.worker_id, None)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            self._start_failed(error if isinstance(error, Failed) else _not_started(error), kind)
+
+    async def _back_off(self) -> None:
+        """Wait longer after each failed start, but try at once for somebody who asks anew."""
+        self._asked.clear()
+        if self._failures_count:
+            delay_s = min(_RETRY_MOST_S, self._settings.retry_s * 2 ** (self._failures_count - 1))
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), delay_s)
+
+    def _start_failed(self, failure: Failed, kind: Kind) -> None:
+        self._failures_count += 1
+        _log.warning("%s", failure)
+        waiting = [taker for taker in self._waiting() if taker.kind == kind]
+        if waiting:
+            waiting[0].slot.set_exception(failure)
+        elif kind != OWN_KIND:
+            self._asked_at.pop(kind, None)  # nobody waits: it is tried again when somebody does
+
+    # ---- ending ---------------------------------------------------------------------------------------------
 
     async def discard(self, slot: Slot, poisoned: bool = False) -> None:
         """End a slot's worker; it is used by nobody again.
@@ -148,8 +269,9 @@ class Pool:
             _log.warning("worker %s is given up: %s", slot.worker_id, await self._engine.boot_log(slot.worker_id))
         if slot.state is State.GONE:
             return
+        was_paused = slot.state is State.PAUSED
         slot.step(Step.STOP)
-        if poisoned:
+        if poisoned or was_paused:
             await self._engine.kill(slot.worker_id)
         else:
             await self._engine.stop(slot.worker_id, self._settings.stop_grace_s)
@@ -157,17 +279,17 @@ class Pool:
     async def drain(self) -> None:
         """End every worker that nobody holds, and start no more."""
         await self._stop_launching()
-        spare = self.in_state(State.STARTING, State.WARM, State.POISONED)
-        for slot in spare:
+        spare_slots = self.in_state(State.STARTING, *_IDLE, State.POISONED)
+        for slot in spare_slots:
             slot.step(Step.STOP)
         # Without grace: nobody has used them, and one that is still starting would not hear a request.
-        await asyncio.gather(*(self._engine.kill(slot.worker_id) for slot in spare))
+        await asyncio.gather(*(self._engine.kill(slot.worker_id) for slot in spare_slots))
 
     async def _stop_launching(self) -> None:
         self._open = False
         for task in self._tasks[1:]:
             task.cancel()
-        await asyncio.gather(*self._tasks[1:], return_exceptions=True)
+        await asyncio.gather(*self._tasks[1:], *self._pausing.values(), return_exceptions=True)
 
     async def close(self) -> None:
         """Stop following; workers run on."""
@@ -175,6 +297,8 @@ class Pool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ---- following ------------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
         async for event in self._engine.watch():
@@ -189,6 +313,7 @@ class Pool:
         if event.phase is Phase.READY and slot.state is State.STARTING:
             self._failures_count = 0
             slot.step(Step.READY)
+            slot.warm_at = self._now
         elif event.phase is Phase.EXITED and slot.state is not State.GONE:
             self._gone(slot, event.exit or Exit("unknown"))
 
@@ -197,93 +322,17 @@ class Pool:
         slot.step(Step.EXIT)
         del self.slots[slot.worker_id]
         if before is State.STARTING:
-            self._start_failed(
-                Failed(
-                    "unavailable",
-                    f"a worker ended while it started ({describe(how)})",
-                    "see `warmcell logs`",
-                    {"worker": slot.worker_id},
-                ),
-                slot.spec.environment,
-            )
+            what, facts = f"a worker ended while it started ({describe(how)})", {"worker": slot.worker_id}
+            self._start_failed(Failed("unavailable", what, "see `warmcell logs`", facts), slot.kind)
         if before in (State.LEASED, State.STOPPING):
             self._on_gone(slot, how)
-
-    def _serve(self) -> None:
-        """Give warm slots to those who wait, first come first served."""
-        for taker in [*self._takers]:
-            warm = self.warm(taker.environment)
-            if warm and not taker.slot.done():
-                self.lease(warm[0])
-                taker.slot.set_result(warm[0])
-                self._takers.remove(taker)
-
-    def _start_failed(self, failure: Failed, environment: Environment) -> None:
-        self._failures_count += 1
-        _log.warning("%s", failure)
-        waiting = [taker for taker in self._waiting() if taker.environment == environment]
-        if waiting:
-            waiting[0].slot.set_exception(failure)
-
-    def _waiting(self) -> list[_Taker]:
-        return [taker for taker in self._takers if not taker.slot.done()]
-
-    async def _keep_warm(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._open and (lacking := self._lacking()) is not None:
-                await self._launch_one(lacking)
-
-    def _lacking(self) -> Environment | None:
-        """Return what a worker lacks for: whoever waits first, then what is kept warm."""
-        waiting = [taker.environment for taker in self._waiting()]
-        coming = [slot.spec.environment for slot in self.in_state(State.COLD, State.STARTING, State.WARM)]
-        for environment in waiting:
-            if environment not in coming:
-                return environment
-            coming.remove(environment)
-        room = self._settings.max_workers - len(self.slots)
-        return OWN if room > 0 and coming.count(OWN) < self._settings.min_warm else None
-
-    async def _launch_one(self, environment: Environment) -> None:
-        await self._back_off()
-        slot = Slot(WorkerSpec(secrets.token_hex(6), secrets.token_urlsafe(32), environment=environment))
-        self.slots[slot.worker_id] = slot
-        slot.step(Step.LAUNCH)
-        try:
-            await self._engine.launch(slot.spec)
-        except (Failed, OSError, asyncio.CancelledError) as error:
-            self.slots.pop(slot.worker_id, None)
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            self._start_failed(error if isinstance(error, Failed) else _not_started(error), environment)
-
-    async def _back_off(self) -> None:
-        """Wait longer after each failed start, but try at once for somebody who asks anew."""
-        self._asked.clear()
-        if self._failures_count:
-            delay_s = min(_RETRY_MOST_S, self._settings.retry_s * 2 ** (self._failures_count - 1))
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), delay_s)
 
 
 def _not_started(error: OSError) -> Failed:
     return Failed("unavailable", f"a worker could not be started: {error}", "see `warmcell logs`")
 
 
-def signal_name(number: int) -> str:
-    """Return a signal's name, or "signal 64" where it has none."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def describe(how: Exit) -> str:
-    """Tell in words how a worker ended."""
-    if how.signal is not None:
-        return f"killed by {signal_name(how.signal)}"
-    if how.reason == "unknown" and how.code is None:
-        return "nobody saw how"
-    return how.reason if how.code in (None, 0) else f"{how.reason}, exit code {how.code}"
+def _done() -> asyncio.Future[None]:
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    return done

@@ -1,6 +1,7 @@
 """Slots: the pool's record of a worker, whose life is a table.
 
 cold -> starting -> warm -> leased -> stopping -> gone        (poisoned: it must not be handed out any more)
+                     warm -> paused -> leased                 (paused: it sleeps until somebody asks)
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from remote_runtime.engines.base import WorkerSpec
+from remote_runtime.pool.scaling import Kind
 
 
 class State(str, Enum):
@@ -18,6 +20,7 @@ class State(str, Enum):
     COLD = "cold"
     STARTING = "starting"
     WARM = "warm"
+    PAUSED = "paused"
     LEASED = "leased"
     POISONED = "poisoned"
     STOPPING = "stopping"
@@ -29,6 +32,7 @@ class Step(str, Enum):
 
     LAUNCH = "launch"
     READY = "ready"
+    PAUSE = "pause"
     CLAIM = "claim"
     GIVE_BACK = "give back"
     FAIL = "fail"
@@ -36,7 +40,7 @@ class Step(str, Enum):
     EXIT = "exit"
 
 
-_ALIVE = (State.STARTING, State.WARM, State.LEASED, State.POISONED, State.STOPPING)
+_ALIVE = (State.STARTING, State.WARM, State.PAUSED, State.LEASED, State.POISONED, State.STOPPING)
 
 NEXT: Mapping[tuple[State, Step], State] = {
     (State.COLD, Step.LAUNCH): State.STARTING,
@@ -45,10 +49,14 @@ NEXT: Mapping[tuple[State, Step], State] = {
     (State.STARTING, Step.FAIL): State.POISONED,
     (State.WARM, Step.CLAIM): State.LEASED,
     (State.WARM, Step.FAIL): State.POISONED,
+    (State.WARM, Step.PAUSE): State.PAUSED,
+    (State.PAUSED, Step.CLAIM): State.LEASED,
+    (State.PAUSED, Step.FAIL): State.POISONED,
     (State.LEASED, Step.GIVE_BACK): State.WARM,  # only where the worker refused, so that nobody has used it
     (State.LEASED, Step.FAIL): State.POISONED,
     (State.STARTING, Step.STOP): State.STOPPING,
     (State.WARM, Step.STOP): State.STOPPING,
+    (State.PAUSED, Step.STOP): State.STOPPING,
     (State.LEASED, Step.STOP): State.STOPPING,
     (State.POISONED, Step.STOP): State.STOPPING,
     (State.STOPPING, Step.STOP): State.STOPPING,
@@ -70,12 +78,19 @@ class Slot:
         state: Changed by `step` alone.
         address: Of its keeper, once it was ready.
         pid: Of its keeper, 0 before it has one.
+        warm_at: The clock when it became warm.
     """
 
     spec: WorkerSpec
     state: State = State.COLD
     address: str = ""
     pid: int = 0
+    warm_at: float = 0.0
+
+    @property
+    def kind(self) -> Kind:
+        """What makes it interchangeable with others."""
+        return Kind(self.spec.environment, self.spec.devices)
 
     @property
     def worker_id(self) -> str:

@@ -266,6 +266,24 @@ class Granted(_message.Message):
     wait_s: float
     def __init__(self, session_id: _Optional[str] = ..., unix: _Optional[str] = ..., token: _Optional[str] = ..., incarnation: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., fresh: bool = ..., versions: _Optional[_Union[Versions, _Mapping]] = ..., wait_s: _Optional[float] = ...) -> None: ...
 
+class WarmRequest(_message.Message):
+    __slots__ = ("target", "environment", "user")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    environment: WorkerEnvironment
+    user: str
+    def __init__(self, target: _Optional[str] = ..., environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ..., user: _Optional[str] = ...) -> None: ...
+
+class WarmReply(_message.Message):
+    __slots__ = ("warming", "reason")
+    WARMING_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    warming: bool
+    reason: str
+    def __init__(self, warming: bool = ..., reason: _Optional[str] = ...) -> None: ...
+
 class ReleaseRequest(_message.Message):
     __slots__ = ("session", "force")
     SESSION_FIELD_NUMBER: _ClassVar[int]

@@ -29,6 +29,7 @@ GATEWAY_SERVICE = "warmcell.v1.Gateway"
 GATEWAY: Mapping[str, Method] = {
     "Describe": Method(pb.DescribeRequest, pb.RuntimeInfo),
     "Open": Method(pb.OpenRequest, pb.OpenUpdate, "reply"),
+    "Warm": Method(pb.WarmRequest, pb.WarmReply),
     "Release": Method(pb.ReleaseRequest, pb.ReleaseReply),
     "Stop": Method(pb.StopRequest, pb.StopReply),
     "Exit": Method(pb.ExitRequest, pb.ExitReply),

@@ -57,7 +57,7 @@ class Keeper:
         self._readings: Readings | None = None
         self._ttl_s = order.tuning.ttl_s
         now = self._loop.time()
-        self._born_at = self._claimed_at = self._heard_at = self._alone_since = self._idle_since = now
+        self._ticked_at = self._born_at = self._claimed_at = self._heard_at = self._alone_since = self._idle_since = now
         self._ends_at: float | None = None
         self.warmed = asyncio.Event()
 
@@ -236,6 +236,9 @@ class Keeper:
     def tick(self) -> None:
         """Look after everything that time changes."""
         now = self._loop.time()
+        if now - self._ticked_at > self._order.tuning.frozen_s:
+            self._thaw(now - self._ticked_at)
+        self._ticked_at = now
         self.runner.tick()
         self._runs.expire(time.time())
         self._runs.shrink()
@@ -251,6 +254,16 @@ class Keeper:
             self._tick_alone(now)
         if self._ends_at is not None and now > self._ends_at:
             self._finish(forking.STRANDED if self.runner.users.is_stranded else forking.LEASE)
+
+    def _thaw(self, frozen_s: float) -> None:
+        """Take a time in which this process did not run as if it had not been: nobody could be heard in it."""
+        log.info("the keeper was frozen for %.0f s", frozen_s)
+        self._heard_at += frozen_s
+        self._alone_since += frozen_s
+        if self._ends_at is not None:
+            self._ends_at += frozen_s
+        for client in self.desk.clients:
+            client.moved_at += frozen_s
 
     def _tick_alone(self, now: float) -> None:
         alone_s = now - self._alone_since

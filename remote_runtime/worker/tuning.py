@@ -21,6 +21,7 @@ class Tuning:
         tick_s: How often memory, lease and logs are looked after.
         stall_s: How long a client may leave its replies unread before it is dropped.
         stranded_s: Life without a user process and without hope of one.
+        frozen_s: Between two ticks: after more it was stopped or paused, and that time does not count.
         started_s: How long a run's first event waits for company, so that a quick run costs its client one message.
         output_bytes: Stream text kept per run.
         keep_bytes: Memory for all logs.
@@ -32,6 +33,7 @@ class Tuning:
     tick_s: float = 0.25
     stall_s: float = 30.0
     stranded_s: float = 30.0
+    frozen_s: float = 5.0
     started_s: float = 0.002
     output_bytes: int = limits.OUTPUT_LIMIT_BYTES
     keep_bytes: int = limits.LOG_KEEP_BYTES

@@ -36,10 +36,13 @@ class MemoryEngine(Engine):
         self.launched: list[str] = []
         self.killed: list[str] = []
         self.retired = False
+        self.late_devices, self.can_pause = True, False
+        self.paused: list[str] = []
+        self.sleeps_on: Failed | None = None
         self._queue: asyncio.Queue[WorkerEvent | None] = asyncio.Queue()
 
     def describe(self) -> Capabilities:
-        return Capabilities("memory", (), ("unix",), late_devices=True)
+        return Capabilities("memory", (), ("unix",), late_devices=self.late_devices, pause=self.can_pause)
 
     async def inventory(self) -> Sequence[Device]:
         return list(self.devices)
@@ -77,6 +80,14 @@ class MemoryEngine(Engine):
     async def kill(self, worker_id: str) -> None:
         self.killed.append(worker_id)
         self.end(worker_id, Exit("killed", None, 9))
+
+    async def pause(self, worker_id: str) -> None:
+        self.paused.append(worker_id)
+
+    async def resume(self, worker_id: str) -> None:
+        self.paused.remove(worker_id)
+        if self.sleeps_on is not None:
+            raise self.sleeps_on
 
     async def boot_log(self, worker_id: str) -> str:
         return ""

@@ -18,7 +18,12 @@ starting  exit       gone
 warm      claim      leased
 warm      fail       poisoned
 warm      stop       stopping
+warm      pause      paused
 warm      exit       gone
+paused    claim      leased
+paused    fail       poisoned
+paused    stop       stopping
+paused    exit       gone
 leased    give_back  warm
 leased    fail       poisoned
 leased    stop       stopping

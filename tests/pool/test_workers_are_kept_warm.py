@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from remote_runtime.engines.base import Exit
-from remote_runtime.pool.pool import Pool, PoolSettings, describe
+from remote_runtime.pool.endings import describe
+from remote_runtime.pool.pool import Pool
+from remote_runtime.pool.scaling import Kind, Policy, PoolSettings
 from remote_runtime.pool.slots import Slot, State
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.specs import OWN, Environment
+from remote_runtime.wire.specs import Environment
 from tests.engines.memory import MemoryEngine, settle
 
 
@@ -20,7 +22,8 @@ def with_pool(
 
     async def run() -> None:
         used = engine or MemoryEngine()
-        pool = Pool(used, PoolSettings(**{"retry_s": 0.001, "refill_delay_s": 0, **settings}), lambda *both: gone.append(both))
+        policy = Policy(**{name: settings.pop(name) for name in [*settings] if name in Policy.__dataclass_fields__})
+        pool = Pool(used, PoolSettings(policy, **{"retry_s": 0.001, "refill_delay_s": 0, **settings}), lambda *both: gone.append(both))
         await pool.adopt()
         pool.start()
         await settle()
@@ -172,20 +175,20 @@ def test_an_end_in_words(how: Exit, text: str) -> None:
 
 def test_a_worker_of_another_environment_is_made_for_whoever_asks_and_given_to_nobody_else() -> None:
     async def body(pool: Pool, engine: MemoryEngine) -> None:
-        other = Environment(image="sha256:1")
+        other = Kind(Environment(image="sha256:1"))
         slot = await pool.take(other)
-        assert slot.spec.environment == other
-        assert len(engine.launched) == 2 and len(pool.warm()) == 1
+        assert slot.kind == other
+        assert len(engine.launched) == 2 and len(pool.ready()) == 1
         pool.give_back(slot)
-        assert (await pool.take()).spec.environment == OWN
+        assert (await pool.take()).kind == Kind()
         assert (await pool.take(other)) is slot
 
-    with_pool(body)
+    with_pool(body, buffer_warm=0)
 
 
 def test_one_who_waits_for_an_image_keeps_nobody_behind_him() -> None:
     async def body(pool: Pool, engine: MemoryEngine) -> None:
-        slow = asyncio.ensure_future(pool.take(Environment(image="sha256:1")))
+        slow = asyncio.ensure_future(pool.take(Kind(Environment(image="sha256:1"))))
         quick = asyncio.ensure_future(pool.take())
         await settle()
         first, second = engine.launched
@@ -194,4 +197,4 @@ def test_one_who_waits_for_an_image_keeps_nobody_behind_him() -> None:
         engine.ready(first)
         assert (await slow).worker_id == first
 
-    with_pool(body, MemoryEngine(prompt=False), min_warm=0)
+    with_pool(body, MemoryEngine(prompt=False), min_warm=0, buffer_warm=0)

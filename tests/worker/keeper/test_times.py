@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -51,6 +52,16 @@ def test_a_run_is_kept_while_any_client_is_there(start: Start) -> None:
     ticks = [keeper.info().state for _ in range(100)]
     assert set(ticks) == {"running"}
     stays.send(interrupt=pb.Interrupt(run_id="r1"))
+
+
+def test_a_worker_that_was_paused_is_not_said_to_have_heard_nobody(start: Start) -> None:
+    keeper = start(ttl_s=1.0, tick_s=0.02, frozen_s=0.2).claim()
+    os.kill(keeper.pid, signal.SIGSTOP)
+    time.sleep(1.5)  # longer than its lease
+    os.kill(keeper.pid, signal.SIGCONT)
+    assert keeper.info().session_id == "s1"
+    ended = keeper.zygote.exit_of(keeper.worker_id)
+    assert forking.EXIT_REASONS[ended["code"]] == "lease", "unheard from then on, it ends"
 
 
 def test_a_lease_unheard_ends_the_worker(start: Start) -> None:
