@@ -57,6 +57,7 @@ def _use(connection: Connection, command: Command) -> Report:
         before.wishes,
     )
     target = connection.target()
+    connection.ahead.begin(target, connection.defaults.wishes, asked=True)
     idle_s = (
         connection.settings().idle_s if connection.defaults.idle_s is None else connection.defaults.idle_s
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "warmcell_gpu"
 _LINE = re.compile(r"^\s*(?:(?P<cell>%%gpu\s|#\|\s*gpu:)|(?:.*=\s*)?(?P<line>%gpu\s))(?P<rest>.*)$")
+_HEADER = re.compile(r"\s*%%gpu(?P<rest>[ \t].*|)$", re.MULTILINE)
 _TARGETS = ("any", "cpu", "A100", "A100-80GB", "H100", "L4", "T4")
 _OF_NAMES = {"get", "put", "rm"}
 _OF_RUNS = {"logs", "attach", "wait", "cancel"}
@@ -37,6 +38,7 @@ def matcher(magics: GpuMagics) -> Callable[[CompletionContext], SimpleMatcherRes
     @context_matcher(identifier=NAME)
     def match(context: CompletionContext) -> SimpleMatcherResult:
         before = context.text_until_cursor
+        warm(magics, context.full_text, context.cursor_line, before)
         found = _LINE.match(before)
         if found is None:
             return {"completions": []}
@@ -51,6 +53,25 @@ def matcher(magics: GpuMagics) -> Callable[[CompletionContext], SimpleMatcherRes
 
     match.__name__ = NAME
     return match
+
+
+def warm(magics: GpuMagics, cell: str, cursor_line: int, before: str) -> None:
+    """Begin to warm what a cell's header names, once the header's target is written out.
+
+    Args:
+        magics: Whose kernel.
+        cell: The whole cell.
+        cursor_line: In which of its lines something is typed, from 0.
+        before: What stands before the cursor in that line.
+    """
+    header = _HEADER.match(cell)
+    if header is None:
+        return
+    first, _, more = header["rest"].strip().partition(" ")
+    written_out = cursor_line > 0 or bool(more) or before.endswith(" ")
+    if written_out:
+        connection = magics.connection
+        connection.ahead.begin(connection.target("" if first.startswith("-") else first), connection.defaults.wishes)
 
 
 def in_cell(magics: GpuMagics) -> list[str]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from jupyter_ext.ahead import Ahead
 from jupyter_ext.comms import Comms
 from jupyter_ext.far import Far, lost_handle
 from jupyter_ext.late import Late
@@ -76,6 +77,7 @@ class Connection:
         sources: The local modules of this process.
         comms: The kernel's ends of comms that were opened on a worker.
         late: What runs show after their end.
+        ahead: Warms what cells will soon ask for.
     """
 
     def __init__(self, shell: InteractiveShell, traits: GpuSettings) -> None:
@@ -89,6 +91,7 @@ class Connection:
         self.sources = Sources()
         self.comms = Comms(self.pending.append)
         self.late = Late(shell, self.comms)
+        self.ahead = Ahead(self.settings)
         self._settings: tuple[tuple[Any, ...], Settings] | None = None
         self._runtime: Runtime | None = None
         self._sessions: dict[tuple[str, str], Far] = {}
@@ -174,6 +177,9 @@ class Connection:
         found = self.opened(target)
         if found is None:
             target = self.target(target)
+            saved_s = self.ahead.saved_s(target, self.defaults.wishes)
+            if saved_s is not None:
+                self.pending.append(f"warmed ahead: this cell waited {saved_s:.1f} s less")
             found = self._open(self.session_name(target), target, say, no_wait=no_wait or self.defaults.no_wait)
         self._last = found
         return found

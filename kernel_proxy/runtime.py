@@ -16,6 +16,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from google.protobuf.message import Message
+
 from kernel_proxy import embedded, lane, statedir
 from kernel_proxy.channel import Address, Door, Frames, is_away
 from kernel_proxy.discovery import Found, discover
@@ -157,6 +159,10 @@ class Runtime:
         opened.attach()
         self._sessions = [*(s for s in self._sessions if s.lost is None), opened]
         return opened
+
+    def ask(self, method: str, request: Message, timeout_s: float) -> Any:
+        """Call a method of the gateway by its name in `methods.GATEWAY`; a refusal is a `WarmcellError`."""
+        return self._again(lambda door: door.call(method, request, timeout_s))
 
     def _waited_for(self, request: pb.OpenRequest, on_wait: Callable[[pb.Waiting], None]) -> pb.Granted:
         """Ask until the session is granted; a ticket keeps the place in the queue from gateway to gateway."""

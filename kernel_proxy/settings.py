@@ -35,12 +35,17 @@ ENVIRONMENT: Mapping[str, str] = {
     "answer_s": "WARMCELL_ANSWER_S",
     "transport": "WARMCELL_TRANSPORT",
     "arena_bytes": "WARMCELL_ARENA_BYTES",
+    "ahead": "WARMCELL_AHEAD",
 }
 """Setting -> the environment variable that sets it."""
 
 AUTO, GRPC = "auto", "grpc"
+ALWAYS, NEVER = "always", "never"
 TRANSPORTS = (AUTO, GRPC)
 """How a worker on this machine is reached: over its plain Unix socket where that can be, or over gRPC always."""
+
+AHEAD = (AUTO, ALWAYS, NEVER)
+"""When a worker is warmed for a header that is being typed: on the embedded runtime, on every one, or on none."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Settings:
         transport: How a worker on this machine is reached, one of `TRANSPORTS`.
         arena_bytes: Shared memory that large values may take on their way, each way; None for a quarter of the
             machine's, 0 for none.
+        ahead: When a worker is warmed while a cell's header is typed, one of `AHEAD`.
     """
 
     url: str = ""
@@ -83,6 +89,7 @@ class Settings:
     answer_s: float = 15.0
     transport: str = AUTO
     arena_bytes: int | None = None
+    ahead: str = AUTO
 
     @property
     def embedded(self) -> bool:
@@ -177,6 +184,9 @@ _KINDS: Mapping[str, Callable[[Any], Any]] = {
 } | {"arena_bytes": int}
 
 
+_CHOICES: Mapping[str, Sequence[str]] = {"start": forking.STARTS, "transport": TRANSPORTS, "ahead": AHEAD}
+
+
 def _checked(layer: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {name: _value(name, value, where) for name, value in layer.items()}
 
@@ -197,10 +207,8 @@ def _value(name: str, value: Any, where: str) -> Any:
         raise SettingsError(f"{where} sets `{name}` to {value!r}, which is not text", "put it in quotes")
     if name == "url" and value and not str(value).startswith(("http://", "https://")):
         raise SettingsError(f"{where} sets `url` to {value!r}", "a runtime's address starts with http:// or https://")
-    if name == "start" and value not in forking.STARTS:
-        raise SettingsError(f"{where} sets `start` to {value!r}", f"write one of {', '.join(forking.STARTS)}")
-    if name == "transport" and value not in TRANSPORTS:
-        raise SettingsError(f"{where} sets `transport` to {value!r}", f"it is one of {', '.join(TRANSPORTS)}")
+    if value not in _CHOICES.get(name, (value,)):
+        raise SettingsError(f"{where} sets `{name}` to {value!r}", f"write one of {', '.join(_CHOICES[name])}")
     return kind(value)
 
 

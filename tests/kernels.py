@@ -111,7 +111,7 @@ class LiveKernel:
 def environment(home: Path, **more: str) -> dict[str, str]:
     """The environment of a kernel whose runtime lives in `home`."""
     mine = {k: v for k, v in os.environ.items() if not k.startswith("WARMCELL_")}
-    return {**mine, "WARMCELL_HOME": str(home), **more}
+    return {**mine, "WARMCELL_HOME": str(home), "WARMCELL_AHEAD": "never", **more}
 
 
 @contextmanager

@@ -236,8 +236,9 @@ class Opener:
         decision = decide(wants, self._care.floor())
         if not isinstance(decision, Chosen) or self._queue.waiting:
             return pb.WarmReply(reason="somebody holds what it would run on, or waits")
-        warming = self._pool.prepare(self._kind(decision, environment))
-        return pb.WarmReply(warming=warming, reason="" if warming else "the runtime has no room for a spare worker")
+        warming = await self._pool.prepared(self._kind(decision, environment))
+        why_not = "there is no room for a spare worker, or it did not start"
+        return pb.WarmReply(warming=warming, reason="" if warming else why_not)
 
 
 def _place(waiter: Waiter, request: pb.OpenRequest) -> Place:

@@ -54,7 +54,7 @@ class Pool:
         self._asked_at: dict[Kind, float] = {}
         self._pausing: dict[str, asyncio.Future[None]] = {}
         self._failures_count = 0
-        self._wake, self._asked = asyncio.Event(), asyncio.Event()
+        self._wake, self._asked, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._open = True
 
@@ -123,7 +123,7 @@ class Pool:
         if not was_paused:
             return True
         try:
-            await self._pausing.pop(slot.worker_id, _done())
+            await self._pausing.pop(slot.worker_id)
             await self._engine.resume(slot.worker_id)
         except Failed as failure:
             _log.warning("worker %s does not wake: %s", slot.worker_id, failure.message)
@@ -167,6 +167,19 @@ class Pool:
         self._asked_at[kind] = self._now
         self._wake.set()
         return True
+
+    async def prepared(self, kind: Kind) -> bool:
+        """Have a worker of a kind started as `prepare` does, and wait until it is ready.
+
+        Returns:
+            Whether it is; False where that would have cost somebody a place, or it could not be started.
+        """
+        if not self.prepare(kind):
+            return False
+        while not self.ready(kind) and self._coming()[kind] + (kind in self._asked_at):
+            self._changed.clear()
+            await self._changed.wait()
+        return bool(self.ready(kind))
 
     def tidy(self) -> list[Slot]:
         """Let sleep what nobody asked for in a while, and return what is no longer kept spare, to be discarded."""
@@ -246,6 +259,7 @@ class Pool:
 
     def _start_failed(self, failure: Failed, kind: Kind) -> None:
         self._failures_count += 1
+        self._changed.set()
         _log.warning("%s", failure)
         waiting = [taker for taker in self._waiting() if taker.kind == kind]
         if waiting:
@@ -307,6 +321,7 @@ class Pool:
                 self._apply(slot, event)
                 self._serve()
                 self._wake.set()
+                self._changed.set()
 
     def _apply(self, slot: Slot, event: WorkerEvent) -> None:
         slot.address, slot.pid = event.address or slot.address, event.pid or slot.pid
@@ -330,9 +345,3 @@ class Pool:
 
 def _not_started(error: OSError) -> Failed:
     return Failed("unavailable", f"a worker could not be started: {error}", "see `warmcell logs`")
-
-
-def _done() -> asyncio.Future[None]:
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    done.set_result(None)
-    return done

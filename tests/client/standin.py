@@ -200,7 +200,7 @@ def serve_worker(worker: Worker, socket: Path) -> Server:
 
 
 def serve_gateway(gateway: GatewayStandIn, socket: Path) -> Server:
-    handlers = {name: _handler(method, getattr(gateway, name)) for name, method in GATEWAY.items()}
+    handlers = {name: _handler(method, getattr(gateway, name)) for name, method in GATEWAY.items() if hasattr(gateway, name)}
     return Server(socket, GATEWAY_SERVICE, handlers)
 
 
