@@ -158,6 +158,9 @@ class GatewayStandIn:
         if self.updates and self.updates[-1].HasField("waiting"):
             self.cancelled.wait(20)
 
+    def Warm(self, request: pb.WarmRequest, context: grpc.ServicerContext) -> pb.WarmReply:
+        return pb.WarmReply(warming=True)
+
     def Release(self, request: pb.ReleaseRequest, context: grpc.ServicerContext) -> pb.ReleaseReply:
         failure = pb.Failure(
             code="not-found", message=f"there is no session {request.session}", hint="see `warmcell ps`"
@@ -200,7 +203,7 @@ def serve_worker(worker: Worker, socket: Path) -> Server:
 
 
 def serve_gateway(gateway: GatewayStandIn, socket: Path) -> Server:
-    handlers = {name: _handler(method, getattr(gateway, name)) for name, method in GATEWAY.items() if hasattr(gateway, name)}
+    handlers = {name: _handler(method, getattr(gateway, name)) for name, method in GATEWAY.items()}
     return Server(socket, GATEWAY_SERVICE, handlers)
 
 
