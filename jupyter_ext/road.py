@@ -193,13 +193,14 @@ def send(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
     run.sync.CopyFrom(mirror.sync(capture.delta, [there for there, _ in cell.request.inputs]))
     stream = trip.far.session.run(run, capture.bundle)
     mirror.sent(run.sync, capture.delta, capture.packed)
+    trip.stamp = run.sync.stamp
     return stream
 
 
 def send_again(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
     """Send a run once more, after the session no longer held what it was taken to hold."""
     mirror = trip.far.mirror
-    mirror.refused(mirror.names)
+    mirror.refused(trip.stamp, mirror.names)
     trip.facts.run_id = uuid.uuid4().hex[:12]
     display.notice(trip.connection.shell, "the session no longer held what was sent before: it is sent again")
     return send(trip, cell, plan)

@@ -9,6 +9,7 @@ the same road and turns what would be an error into a row.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -190,6 +191,8 @@ class _Draft:
         self._session_id, self._gates = session_id, gates
         self._strict = True
         self._refused: set[str] = set()
+        self._followed: set[str] = set()
+        self._waiting: deque[tuple[str, str]] = deque()
         self.rows: dict[str, Row] = {}
         self.values: dict[str, object] = {}
 
@@ -231,8 +234,10 @@ class _Draft:
     def _attempt(self) -> Packed:
         self.rows = {name: row for name, row in self.rows.items() if name in self._refused}
         self.values = {}
+        self._followed.clear()
         for name, source, why in self._requests():
             self._consider(name, source, why)
+        self._go_on()
         while True:
             extent = self.delta.extent if self.delta is not None else None
             packed = pack(
@@ -261,6 +266,7 @@ class _Draft:
         for name, by in mentions.items():
             if name in self._namespace and not is_shells(name, self._namespace):
                 self._consider(name, name, f"used by {by}")
+        self._go_on()
         return {name: value for name, value in self.values.items() if name not in before}
 
     def _consider(self, name: str, source: str, why: str) -> None:
@@ -302,9 +308,16 @@ class _Draft:
         return how
 
     def _follow(self, name: str) -> None:
-        for needed in self._mirror.needs(name) if self._mirror is not None else ():
+        if self._mirror is not None and name not in self._followed:
+            self._followed.add(name)
+            self._waiting.extend((needed, name) for needed in self._mirror.needs(name))
+
+    def _go_on(self) -> None:
+        """Take in what code of names that do not travel mentions, and what the code of that does."""
+        while self._waiting:
+            needed, by = self._waiting.popleft()
             if needed in self._namespace and not is_shells(needed, self._namespace):
-                self._consider(needed, needed, f"used by {name}")
+                self._consider(needed, needed, f"used by {by}")
 
     def _row(self, name: str, why: str, value: object) -> Row:
         if type(value) is Handle:

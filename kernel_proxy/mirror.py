@@ -35,7 +35,7 @@ class SessionMirror:
         self._notebook, self._namespace = notebook, namespace
         self._mirror = Mirror(0, reference)
         self._id = uuid.uuid4().hex[:12]
-        self._replaced: dict[str, int] = {}
+        self._replaced: dict[int, dict[str, int]] = {}
         self._gone: list[str] = []
         self._held: Delta | None = None
 
@@ -102,7 +102,8 @@ class SessionMirror:
         self._held = delta  # what the run's end may refer to lives at least until then
         self._mirror.turn += 1
         self._gone = list(sync.gone)
-        self._replaced = dict(zip(sync.names, sync.versions, strict=True))
+        before = dict(zip(sync.names, sync.versions, strict=True))
+        self._replaced[sync.stamp] = {name: before[name] for name in sync.sent}
         for name in sync.sent:
             self._mirror.version(name, sync.stamp)
 
@@ -143,11 +144,21 @@ class SessionMirror:
         for name in names:
             self._mirror.forget(name)
 
-    def refused(self, names: Iterable[str]) -> None:
-        """Note that a run did not take place: what was sent with it did not arrive."""
+    def refused(self, stamp: int, names: Iterable[str]) -> None:
+        """Note that a run did not take place: what was sent with it did not arrive.
+
+        Args:
+            stamp: The version that it gave to what it sent.
+            names: Names that must be sent again.
+        """
         self._mirror.unsure(names)
-        for name, version in self._replaced.items():
-            self._mirror.version(name, version)
+        for name, version in self._replaced.pop(stamp, {}).items():
+            record = self._mirror.records.get(name)
+            if record is not None and record.version == stamp:
+                self._mirror.version(name, version)
+            for later in self._replaced.values():
+                if later.get(name) == stamp:
+                    later[name] = version
         self.part()
 
     def part(self) -> None:

@@ -56,7 +56,12 @@ class Look(NamedTuple):
     @property
     def has_code(self) -> bool:
         """Whether there are functions or classes of the notebook in it."""
-        return any(isinstance(obj, (types.FunctionType, type)) for obj in self.objects)
+        return any(issubclass(type(obj), (types.FunctionType, type)) for obj in self.objects)
+
+    @property
+    def is_told_by_itself(self) -> bool:
+        """Whether an object in it says in its own way what it consists of, and may say otherwise next time."""
+        return any(id(obj) in self.leaves and way_of(type(obj)) is Walker.opaque for obj in self.objects)
 
 
 def look(
@@ -79,7 +84,9 @@ def look(
     walker = Walker(reference, dict(known or {}))
     try:
         walker.dump(value)
-    except (Exception, SystemExit):  # noqa: BLE001  walking runs the user's `__reduce__`, which may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  walking runs the user's `__reduce__`, which may raise anything
         return None
     digest, objects = walker.digest(), walker.objects(value)
     leaves = {id(obj): walker.leaves[id(obj)] for obj in objects if id(obj) in walker.leaves}
@@ -165,11 +172,10 @@ class Walker(pickle.Pickler):
         """Open an instance: its class, attributes, slots and items are part of the stream."""
         if self._inside is not None:
             return NotImplemented
-        attributes = getattr(obj, "__dict__", None) or {}
+        attributes = attributes_of(obj)
         self._attributes.add(id(attributes))
         self._opened.add(id(obj))
-        slots = tuple((name, getattr(obj, name)) for name in slots_of(type(obj)) if hasattr(obj, name))
-        state = (type(obj), tuple(attributes), tuple(attributes.values()), slots, _items(obj))
+        state = (type(obj), tuple(attributes), tuple(attributes.values()), tuple(slots_in(obj).items()), _items(obj))
         return stand_in, (), state
 
     def opaque(self, obj: Any) -> Any:
@@ -248,7 +254,7 @@ class Walker(pickle.Pickler):
 def _items(obj: Any) -> tuple[Any, ...]:
     """Return the items of an instance of a subclass of list, dict or deque; of another, nothing."""
     if isinstance(obj, dict):
-        return (getattr(obj, "default_factory", None), *pairs_of(obj))
+        return (_factory_of(obj), *pairs_of(obj))
     if isinstance(obj, list):
         return tuple(list.__iter__(obj))
     return tuple(obj) if isinstance(obj, collections.deque) else ()
@@ -257,6 +263,11 @@ def _items(obj: Any) -> tuple[Any, ...]:
 def pairs_of(obj: Any) -> Any:
     """Return the items of a dict as its built-in class orders them."""
     return collections.OrderedDict.items(obj) if isinstance(obj, collections.OrderedDict) else dict.items(obj)
+
+
+def _factory_of(obj: Any) -> object:
+    is_default = isinstance(obj, collections.defaultdict)
+    return collections.defaultdict.default_factory.__get__(obj) if is_default else None  # type: ignore[attr-defined]
 
 
 def stand_in(*_: object) -> None:
@@ -288,6 +299,25 @@ _TYPES_BY_PICKLE = (type(None), type(...), type(NotImplemented))
 def slots_of(cls: type) -> list[str]:
     """Return the names of a class's slots, as its instances know them."""
     return list(copyreg._slotnames(cls))  # type: ignore[attr-defined]
+
+
+def slots_in(obj: object) -> dict[str, Any]:
+    """Return what stands in the slots of an instance, without its class's own way of looking attributes up."""
+    found = {}
+    for name in slots_of(type(obj)):
+        try:
+            found[name] = object.__getattribute__(obj, name)
+        except AttributeError:  # nothing stands there
+            pass
+    return found
+
+
+def attributes_of(obj: object) -> dict[str, Any]:
+    """Return the attributes that an instance keeps itself, without its class's own way of looking them up."""
+    try:
+        return object.__getattribute__(obj, "__dict__")  # type: ignore[no-any-return]
+    except AttributeError:  # it has slots alone
+        return {}
 
 
 # ---- which way, by the type; decided once for each ------------------------------------------------------------
@@ -329,6 +359,8 @@ def _is_plain(kind: type) -> bool:
         return True
     if kind in copyreg.dispatch_table or not kind.__flags__ & _HEAP:  # not a class made by `class`
         return False
+    if any(isinstance(vars(base).get(name), property) for base in kind.__mro__ for name in ("__dict__", "__class__")):
+        return False  # what it says of itself is not what it is
     own_way = kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ is not object.__reduce__
     getstate = getattr(kind, "__getstate__", None) is not getattr(object, "__getstate__", None)
     newargs = hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__")

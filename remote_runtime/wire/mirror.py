@@ -77,6 +77,21 @@ class Mirror:
             return tuple(number(obj) for obj in seen.objects) == record.numbers, seen
         return not rebound and self._adopt(name, value, seen, record), seen
 
+    def has_changed(self, name: str) -> bool:
+        """Tell whether somebody changed a value here since both ends were equal.
+
+        Where that could never be told, and where looking at the value is what changes it, nobody did.
+        """
+        record = self.records.get(name)
+        value = record.value() if record is not None else None
+        if record is None or record.digest is None or value is None:
+            return False
+        is_same, seen = self.is_same(name, value)
+        if is_same or seen is None or not seen.is_told_by_itself:
+            return not is_same
+        again = look(value, self.reference)
+        return again is not None and again.digest == seen.digest
+
     def keep(self, name: str, value: object, seen: Look | None, needs: Iterable[str] | None = None) -> None:
         """Note that both ends are equal in a name; `tidy` when all are noted."""
         before = self.records.get(name)

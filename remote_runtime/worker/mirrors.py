@@ -17,7 +17,7 @@ from typing import Any
 
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import payload
-from remote_runtime.wire.arrival import Arrival
+from remote_runtime.wire.arrival import Arrival, Guard
 from remote_runtime.wire.atoms import ATOMS
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.delta import Delta
@@ -149,9 +149,9 @@ class Party:
         if diverged:
             raise _diverged(diverged, self._mirrors.stamps[diverged[0]], self.sync)
 
-    def arrival(self) -> Arrival:
-        """Return the way in for the bundle."""
-        return Arrival(self.mirror)
+    def arrival(self, guard: Guard | None = None) -> Arrival:
+        """Return the way in for the bundle; within `guard` objects take their new contents."""
+        return Arrival(self.mirror, guard=guard)
 
     def landed(self) -> None:
         """Note that the bundle has arrived and its names are bound; names deleted there go here, too."""
