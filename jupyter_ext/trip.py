@@ -26,6 +26,7 @@ from kernel_proxy.handles import Handle
 from kernel_proxy.session import RunStream
 from remote_runtime.wire import messages_pb2 as pb
 
+
 @dataclass
 class Trip:
     """A run, and what the notebook wants of it.

@@ -13,60 +13,19 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from kernel_proxy import refusals
 from kernel_proxy.errors import CaptureError
 from kernel_proxy.gates import Gates, estimate_bytes, is_shells
 from kernel_proxy.handles import Handle
 from kernel_proxy.mirror import SessionMirror
+from kernel_proxy.wanted import Row, Wanted
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.delta import Delta
 from remote_runtime.wire.payload import Packed, PackError, pack
 
 __all__ = ["Capture", "Gates", "Row", "Wanted", "gather", "survey"]
-
-Action = Literal["send", "reuse", "absent", "skip"]
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a cell asks of the notebook.
-
-    Args:
-        reads: Names that it may read before it binds them.
-        weak_reads: Names that a function in it may read; sent if they are here and can travel.
-        inputs: Remote name and local name of each `-i`.
-        only: Whether the inputs are all; what their code uses travels nevertheless.
-        fresh: Whether what the session has already travels again.
-    """
-
-    reads: frozenset[str]
-    weak_reads: frozenset[str] = frozenset()
-    inputs: tuple[tuple[str, str], ...] = ()
-    only: bool = False
-    fresh: bool = False
-
-
-class Row(NamedTuple):
-    """One name of the plan.
-
-    Args:
-        name: The remote name.
-        why: `read`, `weak`, `-i`, `used by` and a variable, or `shared`.
-        type_name: The value's class; empty when it is absent.
-        size_bytes: What it adds to the bundle, or an estimate; None when unknown.
-        action: What happens with it. `skip` stays here.
-        problem: Why it cannot travel, or None.
-        fix: What to do about that, or None.
-    """
-
-    name: str
-    why: str
-    type_name: str = ""
-    size_bytes: int | None = None
-    action: Action = "send"
-    problem: str | None = None
-    fix: str | None = None
 
 
 @dataclass(frozen=True)

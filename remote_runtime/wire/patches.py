@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from remote_runtime.wire import problems
-from remote_runtime.wire.digests import Walker, attributes_of, base_of, contents_of, pairs_of, slots_in, slots_of, way_of
+from remote_runtime.wire.digests import Walker, way_of
+from remote_runtime.wire.insides import attributes_of, base_of, contents_of, pairs_of, slots_in, slots_of
 
 Content = tuple[str, Any]
 
