@@ -186,11 +186,13 @@ def send(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
         CaptureError: A value cannot travel.
         SessionLost: The session, or a handle's memory, is gone.
     """
+    aliased = trip.far.mirror.aliased(plan.binds & plan.reads)
     capture = pack_up(trip, cell, plan)
     run, mirror = run_of(trip, cell, plan, capture), trip.far.mirror
     with capture.kept_if_sent():
         run.sources = modules.bring(trip, plan, capture)
     run.sync.CopyFrom(mirror.sync(capture.delta, [there for there, _ in cell.request.inputs]))
+    run.sync.aliased.extend(aliased)
     stream = trip.far.session.run(run, capture.bundle)
     mirror.sent(run.sync, capture.delta, capture.packed)
     trip.stamp = run.sync.stamp

@@ -9,6 +9,7 @@ A record says what a name was, and which version of it the session had, when bot
 from __future__ import annotations
 
 import secrets
+import sys
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,6 +21,9 @@ from remote_runtime.wire.delta import Delta
 from remote_runtime.wire.digests import Reference, look
 from remote_runtime.wire.mirror import Mirror
 from remote_runtime.wire.payload import Packed
+
+ALIASES = 1000
+"""Objects of one value that are asked who holds them."""
 
 
 class SessionMirror:
@@ -74,6 +78,19 @@ class SessionMirror:
         return {(False, False): "same", (True, False): "here", (False, True): "there"}.get(
             (here, version != record.version), "both"
         )
+
+    def aliased(self, names: Iterable[str]) -> list[str]:
+        """Return those of some names whose value, or a part of it, something else here holds, too.
+
+        To be asked before anything of ours looks at the values, as it counts references.
+        """
+        return [name for name in names if name in self._namespace and self._is_aliased(name)]
+
+    def _is_aliased(self, name: str) -> bool:
+        record = self._mirror.records.get(name)
+        numbers = record.numbers if record is not None and len(record.numbers) <= ALIASES else ()
+        # The namespace, and the argument of the question itself.
+        return sys.getrefcount(self._namespace[name]) > 2 or any(map(self._mirror.twins.is_aliased, numbers))
 
     def sync(self, delta: Delta | None = None, forced: Iterable[str] = ()) -> pb.Sync:
         """Write what the session must know of a run's names.

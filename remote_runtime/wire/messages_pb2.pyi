@@ -463,7 +463,7 @@ class Run(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., source: _Optional[str] = ..., count: _Optional[int] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., stash: _Optional[_Iterable[str]] = ..., returns: _Optional[_Union[Returns, _Mapping]] = ..., timeout_s: _Optional[float] = ..., background: bool = ..., keep_s: _Optional[float] = ..., expression: bool = ..., renames: _Optional[_Mapping[str, str]] = ..., fresh: bool = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., sources: _Optional[str] = ...) -> None: ...
 
 class Sync(_message.Message):
-    __slots__ = ("mirror", "turn", "notebook", "stamp", "names", "versions", "sent", "forced", "gone", "gone_versions")
+    __slots__ = ("mirror", "turn", "notebook", "stamp", "names", "versions", "sent", "forced", "gone", "gone_versions", "aliased")
     MIRROR_FIELD_NUMBER: _ClassVar[int]
     TURN_FIELD_NUMBER: _ClassVar[int]
     NOTEBOOK_FIELD_NUMBER: _ClassVar[int]
@@ -474,6 +474,7 @@ class Sync(_message.Message):
     FORCED_FIELD_NUMBER: _ClassVar[int]
     GONE_FIELD_NUMBER: _ClassVar[int]
     GONE_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    ALIASED_FIELD_NUMBER: _ClassVar[int]
     mirror: str
     turn: int
     notebook: str
@@ -484,7 +485,8 @@ class Sync(_message.Message):
     forced: _containers.RepeatedScalarFieldContainer[str]
     gone: _containers.RepeatedScalarFieldContainer[str]
     gone_versions: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, mirror: _Optional[str] = ..., turn: _Optional[int] = ..., notebook: _Optional[str] = ..., stamp: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., versions: _Optional[_Iterable[int]] = ..., sent: _Optional[_Iterable[str]] = ..., forced: _Optional[_Iterable[str]] = ..., gone: _Optional[_Iterable[str]] = ..., gone_versions: _Optional[_Iterable[int]] = ...) -> None: ...
+    aliased: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, mirror: _Optional[str] = ..., turn: _Optional[int] = ..., notebook: _Optional[str] = ..., stamp: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., versions: _Optional[_Iterable[int]] = ..., sent: _Optional[_Iterable[str]] = ..., forced: _Optional[_Iterable[str]] = ..., gone: _Optional[_Iterable[str]] = ..., gone_versions: _Optional[_Iterable[int]] = ..., aliased: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Returns(_message.Message):
     __slots__ = ("none", "force", "keep", "name_limit_bytes", "total_limit_bytes")
