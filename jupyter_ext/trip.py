@@ -59,6 +59,12 @@ class Trip:
         """Interrupt the run, or kill its process. Safe to call from a signal handler."""
         self.far.session.interrupt(self.facts.run_id, kill=kill)
 
+    def take_back(self) -> None:
+        """Note that the run never began, so that what was sent with it is not there."""
+        if self.stamp:
+            self.far.mirror.refused(self.stamp, self.facts.sent)
+            self.stamp = 0
+
 
 def facts_of(far: Far, run_id: str) -> RunFacts:
     """Return what is known of a run before it starts."""
@@ -115,6 +121,8 @@ def show(trip: Trip, stream: RunStream) -> display.Rendered | None:
     except Exception:
         # An output that cannot be shown (a closed stdout) ends the cell here, so the run shall not go on unseen.
         trip.interrupt(kill=False)
+        if stream.over and stream.end is None:  # refused
+            trip.take_back()
         raise
     return screen.result
 
@@ -187,7 +195,7 @@ def _mirror(trip: Trip, end: pb.End, results: Results) -> None:
     """Note what both ends hold now."""
     mirror = trip.far.mirror
     if not end.landed:
-        mirror.refused(trip.stamp, trip.facts.sent)
+        trip.take_back()
         return
     held = {name for name, value in results.values.items() if type(value) is Handle}
     away = {source for source in trip.wishes.renames if source not in results.values}
