@@ -85,6 +85,7 @@ def read(end: pb.End, bundle: Bundle | None, namespace: dict[str, Any], far: Far
     left = dict(end.ahead)
     if arrival is not None:
         left.update(dict.fromkeys(arrival.contested, CONTESTED), **arrival.unfit)
+        values = {name: value for name, value in values.items() if name not in arrival.contested}
     updated = tuple(name for name in end.updated if name not in left and name not in problems)
     return Results(_renamed(values, wishes.renames), tuple(end.deleted), updated, left, problems, result, exception)
 

@@ -90,7 +90,7 @@ class Far:
         """
         if end.problem.code:
             self.shipment.forget()
-        if end.problem.code and not end.alive:
+        if end.memory_lost:
             # The worker tells the new number just after the end; the next cell may come before it.
             self._memory = max(self._memory, memory + 1)
 

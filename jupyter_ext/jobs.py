@@ -143,6 +143,12 @@ class Job:
         """
         self._trip.far.session.interrupt(self.run_id, kill=kill, why="cancelled")
 
+    def settle_early(self) -> None:
+        """Note that the run never began, where that is known, though nobody has asked for its result yet."""
+        end = self._stream.end
+        if self._stream.over and (end is None or not end.landed):
+            self._trip.take_back()
+
     def logs(self) -> str:
         """Return what it has put out so far, as text."""
         return self._transcript.text()

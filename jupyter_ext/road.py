@@ -186,23 +186,32 @@ def send(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
         CaptureError: A value cannot travel.
         SessionLost: The session, or a handle's memory, is gone.
     """
+    for job in trip.connection.jobs.values():
+        job.settle_early()
+    aliased = trip.far.mirror.aliased(plan.binds & plan.reads)
     capture = pack_up(trip, cell, plan)
     run, mirror = run_of(trip, cell, plan, capture), trip.far.mirror
     with capture.kept_if_sent():
         run.sources = modules.bring(trip, plan, capture)
     run.sync.CopyFrom(mirror.sync(capture.delta, [there for there, _ in cell.request.inputs]))
+    run.sync.aliased.extend(aliased)
     stream = trip.far.session.run(run, capture.bundle)
     mirror.sent(run.sync, capture.delta, capture.packed)
+    trip.stamp = run.sync.stamp
     return stream
 
 
 def send_again(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
     """Send a run once more, after the session no longer held what it was taken to hold."""
+    for job in trip.connection.jobs.values():
+        job.settle_early()
     mirror = trip.far.mirror
-    mirror.refused(mirror.names)
+    mirror.refused(trip.stamp, mirror.names)
     trip.facts.run_id = uuid.uuid4().hex[:12]
-    display.notice(trip.connection.shell, "the session no longer held what was sent before: it is sent again")
-    return send(trip, cell, plan)
+    stream = send(trip, cell, plan)
+    again = ", ".join(f"`{name}`" for name in trip.facts.sent) or "nothing of it"
+    display.notice(trip.connection.shell, f"the session no longer held what was sent before: {again} sent again")
+    return stream
 
 
 # -- small parts -------------------------------------------------------------------------------------------

@@ -18,15 +18,13 @@ from jupyter_ext.binding import NOTHING, Results, Wishes
 from jupyter_ext.connection import Connection
 from jupyter_ext.display import Screen
 from jupyter_ext.far import Far
+from jupyter_ext.interrupts import Whole
 from jupyter_ext.receipt import RunFacts
 from jupyter_ext.status import StatusLine
 from kernel_proxy.errors import WarmcellError
 from kernel_proxy.handles import Handle
 from kernel_proxy.session import RunStream
 from remote_runtime.wire import messages_pb2 as pb
-
-NEVER_RAN = ("mirror", "diverged", "unpack")
-"""Codes of ends that refuse a run before it began."""
 
 
 @dataclass
@@ -42,6 +40,7 @@ class Trip:
         in_cell: Whether its outputs are a cell's; an expression returns its value instead.
         has_receipt: Whether a receipt is shown.
         memory: Number of the session's memory when the run was sent; None for one that was sent elsewhere.
+        stamp: The version that it gave to what it sent; 0 for one that was sent elsewhere.
         started_s: When the cell started, on `time.perf_counter`.
     """
 
@@ -53,11 +52,18 @@ class Trip:
     in_cell: bool = True
     has_receipt: bool = True
     memory: int | None = None
+    stamp: int = 0
     started_s: float = field(default_factory=time.perf_counter)
 
     def interrupt(self, kill: bool) -> None:
         """Interrupt the run, or kill its process. Safe to call from a signal handler."""
         self.far.session.interrupt(self.facts.run_id, kill=kill)
+
+    def take_back(self) -> None:
+        """Note that the run never began, so that what was sent with it is not there."""
+        if self.stamp:
+            self.far.mirror.refused(self.stamp, self.facts.sent)
+            self.stamp = 0
 
 
 def facts_of(far: Far, run_id: str) -> RunFacts:
@@ -115,6 +121,8 @@ def show(trip: Trip, stream: RunStream) -> display.Rendered | None:
     except Exception:
         # An output that cannot be shown (a closed stdout) ends the cell here, so the run shall not go on unseen.
         trip.interrupt(kill=False)
+        if stream.over and stream.end is None:  # refused
+            trip.take_back()
         raise
     return screen.result
 
@@ -134,9 +142,10 @@ def arrive(trip: Trip, stream: RunStream, shown: display.Rendered | None = None)
     if end.problem.code:
         trip.connection.comms.prune()
     namespace = trip.connection.namespace
-    results = binding.read(end, stream.bundle, namespace, trip.far, trip.wishes)
-    binding.bind(results, namespace)
-    _mirror(trip, end, results)
+    with Whole():
+        results = binding.read(end, stream.bundle, namespace, trip.far, trip.wishes)
+        binding.bind(results, namespace)
+        _mirror(trip, end, results)
     if shown is not None and results.result is not NOTHING:
         display.settle(trip.connection.shell, shown, results.result)
     _note(trip.facts, end, results)
@@ -157,6 +166,8 @@ def conclude(trip: Trip, stream: RunStream, results: Results) -> Any:
         trip.facts.total_s = time.perf_counter() - trip.started_s
     mime, metadata = receipt.mime(trip.facts)
     trip.status.close(mime if trip.has_receipt else None, metadata)
+    for text in end.notices:
+        display.notice(connection.shell, text)
     for name, why in results.left.items():
         hint = f"`%gpu get {name}` takes what is there"
         display.notice(connection.shell, f"`{name}` changed in the session and not here, because {why}: {hint}")
@@ -183,8 +194,8 @@ def end_of(stream: RunStream) -> pb.End:
 def _mirror(trip: Trip, end: pb.End, results: Results) -> None:
     """Note what both ends hold now."""
     mirror = trip.far.mirror
-    if end.problem.code in NEVER_RAN:
-        mirror.refused(trip.facts.sent)
+    if not end.landed:
+        trip.take_back()
         return
     held = {name for name, value in results.values.items() if type(value) is Handle}
     away = {source for source in trip.wishes.renames if source not in results.values}

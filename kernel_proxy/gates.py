@@ -41,7 +41,7 @@ class Gates:
 
     def stopped(self, name: str, value: object) -> CaptureError | None:
         """Return why a value may not be captured by itself, before it is pickled; None when it may."""
-        if self.secrets and isinstance(value, str) and words(name) & SECRET_WORDS:
+        if self.secrets and issubclass(type(value), str) and words(name) & SECRET_WORDS:
             return SecretGate(
                 f"`{name}` is a string named like a secret, and is not sent by itself",
                 f"pass `-i {name}` to send it",

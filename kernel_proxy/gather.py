@@ -9,63 +9,23 @@ the same road and turns what would be an error into a row.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from kernel_proxy import refusals
 from kernel_proxy.errors import CaptureError
 from kernel_proxy.gates import Gates, estimate_bytes, is_shells
 from kernel_proxy.handles import Handle
 from kernel_proxy.mirror import SessionMirror
+from kernel_proxy.wanted import Row, Wanted
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.delta import Delta
 from remote_runtime.wire.payload import Packed, PackError, pack
 
 __all__ = ["Capture", "Gates", "Row", "Wanted", "gather", "survey"]
-
-Action = Literal["send", "reuse", "absent", "skip"]
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a cell asks of the notebook.
-
-    Args:
-        reads: Names that it may read before it binds them.
-        weak_reads: Names that a function in it may read; sent if they are here and can travel.
-        inputs: Remote name and local name of each `-i`.
-        only: Whether the inputs are all; what their code uses travels nevertheless.
-        fresh: Whether what the session has already travels again.
-    """
-
-    reads: frozenset[str]
-    weak_reads: frozenset[str] = frozenset()
-    inputs: tuple[tuple[str, str], ...] = ()
-    only: bool = False
-    fresh: bool = False
-
-
-class Row(NamedTuple):
-    """One name of the plan.
-
-    Args:
-        name: The remote name.
-        why: `read`, `weak`, `-i`, `used by` and a variable, or `shared`.
-        type_name: The value's class; empty when it is absent.
-        size_bytes: What it adds to the bundle, or an estimate; None when unknown.
-        action: What happens with it. `skip` stays here.
-        problem: Why it cannot travel, or None.
-        fix: What to do about that, or None.
-    """
-
-    name: str
-    why: str
-    type_name: str = ""
-    size_bytes: int | None = None
-    action: Action = "send"
-    problem: str | None = None
-    fix: str | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +150,8 @@ class _Draft:
         self._session_id, self._gates = session_id, gates
         self._strict = True
         self._refused: set[str] = set()
+        self._followed: set[str] = set()
+        self._waiting: deque[tuple[str, str]] = deque()
         self.rows: dict[str, Row] = {}
         self.values: dict[str, object] = {}
 
@@ -231,8 +193,10 @@ class _Draft:
     def _attempt(self) -> Packed:
         self.rows = {name: row for name, row in self.rows.items() if name in self._refused}
         self.values = {}
+        self._followed.clear()
         for name, source, why in self._requests():
             self._consider(name, source, why)
+        self._go_on()
         while True:
             extent = self.delta.extent if self.delta is not None else None
             packed = pack(
@@ -261,6 +225,7 @@ class _Draft:
         for name, by in mentions.items():
             if name in self._namespace and not is_shells(name, self._namespace):
                 self._consider(name, name, f"used by {by}")
+        self._go_on()
         return {name: value for name, value in self.values.items() if name not in before}
 
     def _consider(self, name: str, source: str, why: str) -> None:
@@ -302,9 +267,16 @@ class _Draft:
         return how
 
     def _follow(self, name: str) -> None:
-        for needed in self._mirror.needs(name) if self._mirror is not None else ():
+        if self._mirror is not None and name not in self._followed:
+            self._followed.add(name)
+            self._waiting.extend((needed, name) for needed in self._mirror.needs(name))
+
+    def _go_on(self) -> None:
+        """Take in what code of names that do not travel mentions, and what the code of that does."""
+        while self._waiting:
+            needed, by = self._waiting.popleft()
             if needed in self._namespace and not is_shells(needed, self._namespace):
-                self._consider(needed, needed, f"used by {name}")
+                self._consider(needed, needed, f"used by {by}")
 
     def _row(self, name: str, why: str, value: object) -> Row:
         if type(value) is Handle:

@@ -9,6 +9,7 @@ A record says what a name was, and which version of it the session had, when bot
 from __future__ import annotations
 
 import secrets
+import sys
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,6 +21,9 @@ from remote_runtime.wire.delta import Delta
 from remote_runtime.wire.digests import Reference, look
 from remote_runtime.wire.mirror import Mirror
 from remote_runtime.wire.payload import Packed
+
+ALIASES = 1000
+"""Objects of one value that are asked who holds them."""
 
 
 class SessionMirror:
@@ -35,7 +39,7 @@ class SessionMirror:
         self._notebook, self._namespace = notebook, namespace
         self._mirror = Mirror(0, reference)
         self._id = uuid.uuid4().hex[:12]
-        self._replaced: dict[str, int] = {}
+        self._replaced: dict[int, dict[str, int]] = {}
         self._gone: list[str] = []
         self._held: Delta | None = None
 
@@ -75,6 +79,19 @@ class SessionMirror:
             (here, version != record.version), "both"
         )
 
+    def aliased(self, names: Iterable[str]) -> list[str]:
+        """Return those of some names whose value, or a part of it, something else here holds, too.
+
+        To be asked before anything of ours looks at the values, as it counts references.
+        """
+        return [name for name in names if name in self._namespace and self._is_aliased(name)]
+
+    def _is_aliased(self, name: str) -> bool:
+        record = self._mirror.records.get(name)
+        numbers = record.numbers if record is not None and len(record.numbers) <= ALIASES else ()
+        # The namespace, and the argument of the question itself.
+        return sys.getrefcount(self._namespace[name]) > 2 or any(map(self._mirror.twins.is_aliased, numbers))
+
     def sync(self, delta: Delta | None = None, forced: Iterable[str] = ()) -> pb.Sync:
         """Write what the session must know of a run's names.
 
@@ -102,7 +119,8 @@ class SessionMirror:
         self._held = delta  # what the run's end may refer to lives at least until then
         self._mirror.turn += 1
         self._gone = list(sync.gone)
-        self._replaced = dict(zip(sync.names, sync.versions, strict=True))
+        before = dict(zip(sync.names, sync.versions, strict=True))
+        self._replaced[sync.stamp] = {name: before[name] for name in sync.sent}
         for name in sync.sent:
             self._mirror.version(name, sync.stamp)
 
@@ -143,11 +161,21 @@ class SessionMirror:
         for name in names:
             self._mirror.forget(name)
 
-    def refused(self, names: Iterable[str]) -> None:
-        """Note that a run did not take place: what was sent with it did not arrive."""
+    def refused(self, stamp: int, names: Iterable[str]) -> None:
+        """Note that a run did not take place: what was sent with it did not arrive.
+
+        Args:
+            stamp: The version that it gave to what it sent.
+            names: Names that must be sent again.
+        """
         self._mirror.unsure(names)
-        for name, version in self._replaced.items():
-            self._mirror.version(name, version)
+        for name, version in self._replaced.pop(stamp, {}).items():
+            record = self._mirror.records.get(name)
+            if record is not None and record.version == stamp:
+                self._mirror.version(name, version)
+            for later in self._replaced.values():
+                if later.get(name) == stamp:
+                    later[name] = version
         self.part()
 
     def part(self) -> None:

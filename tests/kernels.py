@@ -104,8 +104,15 @@ class LiveKernel:
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 break
             shown.outputs.append({"type": message["msg_type"], **message["content"]})
-        shown.status = self.client.get_shell_msg(timeout=timeout_s)["content"]["status"]
+        shown.status = self._replied(request, timeout_s)["status"]
         return shown
+
+    def _replied(self, request: str, timeout_s: float) -> dict[str, Any]:
+        """Wait for the reply to one request; a kernel that was slow to start still answers when it was asked if it had."""
+        while True:
+            reply = self.client.get_shell_msg(timeout=timeout_s)
+            if reply["parent_header"].get("msg_id") == request:
+                return reply["content"]
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from remote_runtime.wire import patches
 from remote_runtime.wire.atoms import ATOMS
@@ -14,6 +16,8 @@ from remote_runtime.wire.digests import look
 from remote_runtime.wire.mirror import Mirror
 from remote_runtime.wire.patches import Content, Unfit
 
+Guard = AbstractContextManager[Any]
+
 
 class Arrival:
     """A bundle's way into a mirror.
@@ -21,16 +25,17 @@ class Arrival:
     Args:
         mirror: This end's records.
         updates: Names that the bundle changes in place: one that has changed here meanwhile stays as it is.
+        guard: Keeps interrupts out while objects take their new contents, so that none is left half of both.
 
     Attributes:
         contested: Such names.
         unfit: Names that could not be changed in place here, each with the reason.
     """
 
-    def __init__(self, mirror: Mirror, updates: Iterable[str] = ()) -> None:
-        self._mirror = mirror
+    def __init__(self, mirror: Mirror, updates: Iterable[str] = (), guard: Guard | None = None) -> None:
+        self._mirror, self._guard = mirror, guard if guard is not None else nullcontext()
         # Now, because reading the bundle may change classes of the notebook already.
-        self.contested = [name for name in updates if self._has_changed(name)]
+        self.contested = [name for name in updates if mirror.has_changed(name)]
         self._contents: list[tuple[str, int, Content]] = []
         self.unfit: dict[str, str] = {}
 
@@ -50,6 +55,10 @@ class Arrival:
             memo: What the unpickler met, by its place.
             tail: The end of the bundle.
         """
+        with self._guard:
+            self._land(values, memo, tail)
+
+    def _land(self, values: Mapping[str, object], memo: Mapping[int, object], tail: Tail) -> None:
         places, numbers, leaves, changed, needs = tail
         self._give()
         twins = self._mirror.twins
@@ -57,7 +66,7 @@ class Arrival:
             twins.bind(number, memo[place])
         known = {id(obj): leaf for number, leaf in leaves.items() if (obj := twins.object(number)) is not None}
         for name, value in values.items():
-            if name.isidentifier() and name != "_":
+            if name.isidentifier() and name != "_" and name not in self.contested:
                 self._keep(name, value, known, needs.get(name, ()))
         for name in set(changed).difference(self.contested, self.unfit):
             record = self._mirror.records.get(name)
@@ -78,11 +87,6 @@ class Arrival:
                 patches.give(twin, content)
             except Unfit as error:
                 self.unfit[name] = str(error)
-
-    def _has_changed(self, name: str) -> bool:
-        record = self._mirror.records.get(name)
-        value = record.value() if record is not None else None
-        return value is not None and not self._mirror.is_same(name, value)[0]
 
     def _keep(
         self, name: str, value: object, known: Mapping[int, bytes], needs: Iterable[str] | None

@@ -66,7 +66,7 @@ class Delta:
         """
         if name in self._values:
             return "same" if name in self.same else "changed" if name in self.changed else "new"
-        is_same, seen = self.mirror.is_same(name, value, rebound or force)
+        is_same, seen = self.mirror.is_same(name, value, rebound or force, self._known)
         self._values[name] = value
         if seen is not None and seen.took_s > self.SLOW_S:
             self.slow[name] = seen.took_s

@@ -24,14 +24,15 @@ import xxhash
 
 from remote_runtime.wire import leaves, reducers
 from remote_runtime.wire.atoms import ATOMS
+from remote_runtime.wire.insides import HEAP, attributes_of, base_of, contents_of, items_of, slots_in
 
 Reference = Callable[[object], object | None]
 
 OPEN_LIMIT = 20_000
 """A value with more open objects is listed by its outermost one alone."""
 
+_SMALL_ITEMS, _SMALL_BYTES = 256, 64
 _CONTAINERS = frozenset({list, dict, set, bytearray})
-_FLAT_ITEMS = 256
 _VALUES = ("datetime", "decimal", "fractions", "uuid", "pathlib", "re", "zoneinfo", "_pydatetime", "enum", "ipaddress")
 """Modules whose instances are values: small, immutable, without identity worth keeping."""
 
@@ -56,7 +57,12 @@ class Look(NamedTuple):
     @property
     def has_code(self) -> bool:
         """Whether there are functions or classes of the notebook in it."""
-        return any(isinstance(obj, (types.FunctionType, type)) for obj in self.objects)
+        return any(issubclass(type(obj), (types.FunctionType, type)) for obj in self.objects)
+
+    @property
+    def is_told_by_itself(self) -> bool:
+        """Whether an object in it says in its own way what it consists of, and may say otherwise next time."""
+        return any(id(obj) in self.leaves and way_of(type(obj)) is Walker.opaque for obj in self.objects)
 
 
 def look(
@@ -79,7 +85,9 @@ def look(
     walker = Walker(reference, dict(known or {}))
     try:
         walker.dump(value)
-    except (Exception, SystemExit):  # noqa: BLE001  walking runs the user's `__reduce__`, which may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  walking runs the user's `__reduce__`, which may raise anything
         return None
     digest, objects = walker.digest(), walker.objects(value)
     leaves = {id(obj): walker.leaves[id(obj)] for obj in objects if id(obj) in walker.leaves}
@@ -87,19 +95,29 @@ def look(
 
 
 def _flat(value: Any) -> Look | None:
-    """Look at a small container of nothing but atoms, which is most of a notebook's, without a walk of our own."""
+    """Look at a container of nothing but atoms, which is most of a notebook's, without a walk of our own."""
     kind = type(value)
-    if kind is dict:
-        parts = {*map(type, value), *map(type, value.values())} if len(value) <= _FLAT_ITEMS else {kind}
-    elif kind is list or kind is tuple or kind is set:
-        parts = set(map(type, value)) if len(value) <= _FLAT_ITEMS else {kind}
-    else:
+    try:
+        if kind is dict:
+            parts = {*map(type, value), *map(type, value.values())}
+        elif kind is list or kind is tuple or kind is set:
+            parts = set(map(type, value))
+        else:
+            return None
+    except RuntimeError:  # another thread changes it just now
         return None
     if not parts <= ATOMS:
         return None
+    return Look(_flat_digest(value), () if kind is tuple else (value,))
+
+
+def _flat_digest(value: Any) -> bytes:
+    if len(value) > _SMALL_ITEMS:
+        sink = _Sink()
+        pickle.Pickler(sink, 5).dump(value)
+        return sink.hash.digest()
     written = pickle.dumps(value, 5)
-    digest = written if len(written) <= 64 else xxhash.xxh3_128_digest(written)
-    return Look(digest, () if kind is tuple else (value,))
+    return written if len(written) <= _SMALL_BYTES else xxhash.xxh3_128_digest(written)
 
 
 class _Sink:
@@ -132,23 +150,29 @@ class Walker(pickle.Pickler):
         self.inner: set[int] = set()
         self._reference, self._inside = reference, inside
         self._attributes: set[int] = set()
-        self._opened: set[int] = set()
+        self._shapes: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._opened: dict[int, object] = {}
+        self._met: list[object] = []
+        # Called for every object, and no answer at all means that it is pickled; a copy of the memo takes far longer.
+        self.persistent_id = self._met.append
 
     def digest(self) -> bytes:
         """Return the digest of all that was dumped."""
         return self._sink.hash.digest()
 
     def objects(self, root: object) -> tuple[object, ...]:
-        """Return the open objects and leaves that were met, in order."""
-        opened, leaves, hidden = self._opened, self.leaves, self._attributes
-        found = [
-            pair
-            for key, pair in self.memo.copy().items()
-            if key in opened or key in leaves or (type(pair[1]) in _CONTAINERS and key not in hidden)
-        ]
+        """Return the open objects and leaves that were met, the outermost one first."""
+        hidden, met = self._attributes, self._met
+        found = {id(obj): obj for obj, kind in zip(met, map(type, met), strict=True) if kind in _CONTAINERS}
+        for key in hidden.intersection(found):
+            del found[key]
+        found.update(self._opened)
+        is_open = id(root) in found
         if len(found) > OPEN_LIMIT:
-            return (root,) if id(root) in opened or type(root) in _CONTAINERS else ()
-        return tuple(obj for _, obj in sorted(found, key=lambda pair: pair[0]))
+            return (root,) if is_open and id(root) not in self.leaves else ()
+        if is_open:
+            found = {id(root): root, **found}
+        return tuple(found.values())
 
     def reducer_override(self, obj: Any) -> Any:
         """Stand in for what is no plain container, text or number."""
@@ -165,17 +189,19 @@ class Walker(pickle.Pickler):
         """Open an instance: its class, attributes, slots and items are part of the stream."""
         if self._inside is not None:
             return NotImplemented
-        attributes = getattr(obj, "__dict__", None) or {}
+        attributes = attributes_of(obj)
         self._attributes.add(id(attributes))
-        self._opened.add(id(obj))
-        slots = tuple((name, getattr(obj, name)) for name in slots_of(type(obj)) if hasattr(obj, name))
-        state = (type(obj), tuple(attributes), tuple(attributes.values()), slots, _items(obj))
+        self._opened[id(obj)] = obj
+        names = tuple(attributes)
+        names = self._shapes.setdefault(names, names)  # written once for all instances that have the same
+        state = (type(obj), names, tuple(attributes.values()), tuple(slots_in(obj).items()), items_of(obj))
         return stand_in, (), state
 
     def opaque(self, obj: Any) -> Any:
         """Make a leaf of an instance that pickles in its own way."""
         if self._inside is not None:
             return NotImplemented
+        self._opened[id(obj)] = obj
         return stand_in, (self._leaf(obj, obj),)
 
     def value(self, obj: Any) -> Any:
@@ -186,7 +212,7 @@ class Walker(pickle.Pickler):
         """Open a function of the notebook."""
         if reducers.by_reference(func):
             return NotImplemented
-        self._opened.add(id(func))
+        self._opened[id(func)] = func
         cells = tuple(contents_of(cell) for cell in func.__closure__ or ())
         attributes = tuple(func.__dict__.items())
         state = (func.__defaults__, func.__kwdefaults__, attributes, cells)
@@ -196,6 +222,7 @@ class Walker(pickle.Pickler):
         """Make a leaf of a class of the notebook."""
         if reducers.by_reference(cls) or cls in _TYPES_BY_PICKLE:
             return NotImplemented
+        self._opened[id(cls)] = cls
         if id(cls) not in self.leaves:
             self.leaves[id(cls)] = b""  # its methods' closures lead back to it
             body = {name: part for name, part in vars(cls).items() if name not in _NOT_THE_CLASS}
@@ -228,6 +255,7 @@ class Walker(pickle.Pickler):
     def _digest_of(self, obj: Any, digest: Callable[[Any], bytes]) -> bytes:
         if self._inside is not None:  # it may be gone when the leaf is done, and another object at its address
             return self.leaves.get(id(obj)) or digest(obj)
+        self._opened[id(obj)] = obj
         if id(obj) not in self.leaves:
             self.leaves[id(obj)] = digest(obj)
         return self.leaves[id(obj)]
@@ -238,37 +266,15 @@ class Walker(pickle.Pickler):
             return self.leaves[key]
         walker = Walker(self._reference, self.leaves, inside if inside is not None else parts)
         walker.dump(parts)
-        self.inner.update(walker.memo.copy(), walker.inner)
+        self.inner.update(walker.inner, (id(obj) for obj in walker._met if type(obj) not in ATOMS))
         digest = walker.digest()
         if inside is not None:
             self.leaves[key] = digest
         return digest
 
 
-def _items(obj: Any) -> tuple[Any, ...]:
-    """Return the items of an instance of a subclass of list, dict or deque; of another, nothing."""
-    if isinstance(obj, dict):
-        return (getattr(obj, "default_factory", None), *pairs_of(obj))
-    if isinstance(obj, list):
-        return tuple(list.__iter__(obj))
-    return tuple(obj) if isinstance(obj, collections.deque) else ()
-
-
-def pairs_of(obj: Any) -> Any:
-    """Return the items of a dict as its built-in class orders them."""
-    return collections.OrderedDict.items(obj) if isinstance(obj, collections.OrderedDict) else dict.items(obj)
-
-
 def stand_in(*_: object) -> None:
     """Stand in a hashed stream for what makes an object; never called."""
-
-
-def contents_of(cell: types.CellType) -> Any:
-    """Return what a closure's cell holds, in a tuple; an empty one where it is not bound yet."""
-    try:
-        return (cell.cell_contents,)
-    except ValueError:  # not bound yet
-        return ()
 
 
 def _undressed(part: object) -> object:
@@ -283,11 +289,6 @@ def _undressed(part: object) -> object:
 _NOT_THE_CLASS = frozenset({"__dict__", "__weakref__", "__module__", "__doc__", "__abstractmethods__", "_abc_impl"})
 _NOT_THE_CLASS |= {"__firstlineno__", "__static_attributes__", "__slotnames__"}
 _TYPES_BY_PICKLE = (type(None), type(...), type(NotImplemented))
-
-
-def slots_of(cls: type) -> list[str]:
-    """Return the names of a class's slots, as its instances know them."""
-    return list(copyreg._slotnames(cls))  # type: ignore[attr-defined]
 
 
 # ---- which way, by the type; decided once for each ------------------------------------------------------------
@@ -327,20 +328,16 @@ def _is_plain(kind: type) -> bool:
     """Tell whether instances are their attributes, slots and items, and nothing else."""
     if kind in _LIKE_PLAIN:
         return True
-    if kind in copyreg.dispatch_table or not kind.__flags__ & _HEAP:  # not a class made by `class`
+    if kind in copyreg.dispatch_table or not kind.__flags__ & HEAP:  # not a class made by `class`
         return False
+    if any(isinstance(vars(base).get(name), property) for base in kind.__mro__ for name in ("__dict__", "__class__")):
+        return False  # what it says of itself is not what it is
     own_way = kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ is not object.__reduce__
     getstate = getattr(kind, "__getstate__", None) is not getattr(object, "__getstate__", None)
     newargs = hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__")
     return not (own_way or getstate or newargs) and base_of(kind) in (object, list, dict)
 
 
-def base_of(kind: type) -> type:
-    """Return the built-in class that keeps what instances of a class are made of."""
-    return next(base for base in kind.__mro__ if not base.__flags__ & _HEAP)
-
-
-_HEAP = 1 << 9
 _LIKE_PLAIN = (collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque)
 
 

@@ -547,7 +547,7 @@ class Run(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., source: _Optional[str] = ..., count: _Optional[int] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., stash: _Optional[_Iterable[str]] = ..., returns: _Optional[_Union[Returns, _Mapping]] = ..., timeout_s: _Optional[float] = ..., background: bool = ..., keep_s: _Optional[float] = ..., expression: bool = ..., renames: _Optional[_Mapping[str, str]] = ..., fresh: bool = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., sources: _Optional[str] = ...) -> None: ...
 
 class Sync(_message.Message):
-    __slots__ = ("mirror", "turn", "notebook", "stamp", "names", "versions", "sent", "forced", "gone", "gone_versions")
+    __slots__ = ("mirror", "turn", "notebook", "stamp", "names", "versions", "sent", "forced", "gone", "gone_versions", "aliased")
     MIRROR_FIELD_NUMBER: _ClassVar[int]
     TURN_FIELD_NUMBER: _ClassVar[int]
     NOTEBOOK_FIELD_NUMBER: _ClassVar[int]
@@ -558,6 +558,7 @@ class Sync(_message.Message):
     FORCED_FIELD_NUMBER: _ClassVar[int]
     GONE_FIELD_NUMBER: _ClassVar[int]
     GONE_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    ALIASED_FIELD_NUMBER: _ClassVar[int]
     mirror: str
     turn: int
     notebook: str
@@ -568,7 +569,8 @@ class Sync(_message.Message):
     forced: _containers.RepeatedScalarFieldContainer[str]
     gone: _containers.RepeatedScalarFieldContainer[str]
     gone_versions: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, mirror: _Optional[str] = ..., turn: _Optional[int] = ..., notebook: _Optional[str] = ..., stamp: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., versions: _Optional[_Iterable[int]] = ..., sent: _Optional[_Iterable[str]] = ..., forced: _Optional[_Iterable[str]] = ..., gone: _Optional[_Iterable[str]] = ..., gone_versions: _Optional[_Iterable[int]] = ...) -> None: ...
+    aliased: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, mirror: _Optional[str] = ..., turn: _Optional[int] = ..., notebook: _Optional[str] = ..., stamp: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., versions: _Optional[_Iterable[int]] = ..., sent: _Optional[_Iterable[str]] = ..., forced: _Optional[_Iterable[str]] = ..., gone: _Optional[_Iterable[str]] = ..., gone_versions: _Optional[_Iterable[int]] = ..., aliased: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Returns(_message.Message):
     __slots__ = ("none", "force", "keep", "name_limit_bytes", "total_limit_bytes")
@@ -1139,7 +1141,7 @@ class Cut(_message.Message):
     def __init__(self, stderr: bool = ..., dropped_bytes: _Optional[int] = ..., dropped_lines: _Optional[int] = ..., shown_bytes: _Optional[int] = ...) -> None: ...
 
 class End(_message.Message):
-    __slots__ = ("status", "problem", "bundle", "held", "deleted", "late", "run_s", "pack_s", "peak_memory_bytes", "result_name", "alive", "turn", "updated", "ahead", "versions", "slow")
+    __slots__ = ("status", "problem", "bundle", "held", "deleted", "late", "run_s", "pack_s", "peak_memory_bytes", "result_name", "alive", "turn", "updated", "ahead", "versions", "slow", "landed", "notices", "memory_lost")
     class AheadEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1177,6 +1179,9 @@ class End(_message.Message):
     AHEAD_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SLOW_FIELD_NUMBER: _ClassVar[int]
+    LANDED_FIELD_NUMBER: _ClassVar[int]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_LOST_FIELD_NUMBER: _ClassVar[int]
     status: str
     problem: Problem
     bundle: BundleHeader
@@ -1193,7 +1198,10 @@ class End(_message.Message):
     ahead: _containers.ScalarMap[str, str]
     versions: _containers.ScalarMap[str, int]
     slow: _containers.ScalarMap[str, float]
-    def __init__(self, status: _Optional[str] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., deleted: _Optional[_Iterable[str]] = ..., late: _Optional[_Iterable[str]] = ..., run_s: _Optional[float] = ..., pack_s: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., result_name: _Optional[str] = ..., alive: _Optional[_Iterable[str]] = ..., turn: _Optional[int] = ..., updated: _Optional[_Iterable[str]] = ..., ahead: _Optional[_Mapping[str, str]] = ..., versions: _Optional[_Mapping[str, int]] = ..., slow: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    landed: bool
+    notices: _containers.RepeatedScalarFieldContainer[str]
+    memory_lost: bool
+    def __init__(self, status: _Optional[str] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., deleted: _Optional[_Iterable[str]] = ..., late: _Optional[_Iterable[str]] = ..., run_s: _Optional[float] = ..., pack_s: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., result_name: _Optional[str] = ..., alive: _Optional[_Iterable[str]] = ..., turn: _Optional[int] = ..., updated: _Optional[_Iterable[str]] = ..., ahead: _Optional[_Mapping[str, str]] = ..., versions: _Optional[_Mapping[str, int]] = ..., slow: _Optional[_Mapping[str, float]] = ..., landed: bool = ..., notices: _Optional[_Iterable[str]] = ..., memory_lost: bool = ...) -> None: ...
 
 class Problem(_message.Message):
     __slots__ = ("code", "type_name", "module", "message", "hint", "traceback", "full_traceback", "has_exception")

@@ -58,13 +58,16 @@ class Mirror:
         self._left: list[tuple[str, set[int]]] = []
         self.reference = reference
 
-    def is_same(self, name: str, value: object, rebound: bool = False) -> tuple[bool, Look | None]:
+    def is_same(
+        self, name: str, value: object, rebound: bool = False, taken: Container[int] = ()
+    ) -> tuple[bool, Look | None]:
         """Tell whether a name's value is what it was; and what was seen of it, where it was walked.
 
         Args:
             name: The name.
             value: What it stands for now.
             rebound: Whether an equal value made anew counts as another one.
+            taken: Numbers that stand for what they stood for, whatever is equal to it.
         """
         record = self.records.get(name)
         if type(value) in ATOMS:
@@ -75,7 +78,22 @@ class Mirror:
         number = self.twins.number
         if record.value() is value:
             return tuple(number(obj) for obj in seen.objects) == record.numbers, seen
-        return not rebound and self._adopt(name, value, seen, record), seen
+        return not rebound and self._adopt(name, value, seen, record, taken), seen
+
+    def has_changed(self, name: str) -> bool:
+        """Tell whether somebody changed a value here since both ends were equal.
+
+        Where that could never be told, and where looking at the value is what changes it, nobody did.
+        """
+        record = self.records.get(name)
+        value = record.value() if record is not None else None
+        if record is None or record.digest is None or value is None:
+            return False
+        is_same, seen = self.is_same(name, value)
+        if is_same or seen is None or not seen.is_told_by_itself:
+            return not is_same
+        again = look(value, self.reference)
+        return again is not None and again.digest == seen.digest
 
     def keep(self, name: str, value: object, seen: Look | None, needs: Iterable[str] | None = None) -> None:
         """Note that both ends are equal in a name; `tidy` when all are noted."""
@@ -156,13 +174,14 @@ class Mirror:
         record = self.records[name]
         return bool(record.digest and record.numbers) and namespace.get(name, self) is not record.value()
 
-    def _adopt(self, name: str, value: object, seen: Look, record: Record) -> bool:
+    def _adopt(self, name: str, value: object, seen: Look, record: Record, taken: Container[int]) -> bool:
         """Take an equal value for the one before, so that running a cell again ships nothing; aliases must agree."""
         if len(seen.objects) != len(record.numbers) or len(set(map(id, seen.objects))) != len(set(record.numbers)):
             return False
         for obj, number in zip(seen.objects, record.numbers, strict=True):
             mine = self.twins.number(obj)
-            if mine != number and (mine or not number or self.twins.owners(number) != {name}):
+            is_free = not mine and number and number not in taken and self.twins.owners(number) == {name}
+            if mine != number and not is_free:
                 return False
         for obj, number in zip(seen.objects, record.numbers, strict=True):
             if self.twins.number(obj) != number:

@@ -14,7 +14,9 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from remote_runtime.wire.digests import Walker, base_of, contents_of, pairs_of, slots_of, way_of
+from remote_runtime.wire import problems
+from remote_runtime.wire.digests import Walker, way_of
+from remote_runtime.wire.insides import attributes_of, base_of, contents_of, pairs_of, slots_in, slots_of
 
 Content = tuple[str, Any]
 
@@ -32,8 +34,7 @@ def take(obj: Any) -> Content | None:
     if way is Walker.function:
         return "function", _function_state(obj)
     if way is Walker.plain:
-        slots = {name: getattr(obj, name) for name in slots_of(kind) if hasattr(obj, name)}
-        return "instance", (dict(getattr(obj, "__dict__", None) or {}), slots, _items(obj))
+        return "instance", (dict(attributes_of(obj)), slots_in(obj), _items(obj))
     if way is Walker.array and not obj.dtype.hasobject:
         return ("array", obj.view(sys.modules["numpy"].ndarray)) if obj.flags.writeable else None
     if way is Walker.tensor:
@@ -50,10 +51,10 @@ def give(obj: Any, content: Content) -> None:
     kind, held = content
     try:
         _GIVE[kind](obj, held)
-    except Unfit:
+    except (Unfit, KeyboardInterrupt):
         raise
-    except Exception as error:  # the object's class is the user's: it may raise anything
-        raise Unfit(f"{type(error).__name__}: {error}") from error
+    except BaseException as error:  # noqa: BLE001  # the object's class is the user's: it may raise anything
+        raise Unfit(problems.text_of(error)) from error
 
 
 _BUILT_IN: Mapping[type, Callable[[Any], Content]] = {
@@ -130,13 +131,13 @@ def _give_function(func: Any, held: tuple[Any, ...]) -> None:
 
 def _give_instance(obj: Any, held: tuple[dict[str, Any], dict[str, Any], list[Any] | None]) -> None:
     attributes, slots, items = held
-    if hasattr(obj, "__dict__"):
-        obj.__dict__.clear()
-        obj.__dict__.update(attributes)
+    mine, former = attributes_of(obj), slots_in(obj)
+    mine.clear()
+    mine.update(attributes)
     for name in slots_of(type(obj)):
         if name in slots:
             object.__setattr__(obj, name, slots[name])
-        elif hasattr(obj, name):
+        elif name in former:
             object.__delattr__(obj, name)
     if items is not None:
         _give_items(obj, items)

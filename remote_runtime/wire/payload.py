@@ -236,15 +236,15 @@ class _Stream(cloudpickle.Pickler):
         try:
             for part in parts:
                 self.dump(part)
-        except TooLarge:
+        except (TooLarge, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:  # pickling runs the user's code, which may raise anything
+        except BaseException as error:  # noqa: BLE001  # pickling runs the user's code, which may raise anything
             raise self._problem(name, value, error) from error
         self._sizes[name] = self._sizes.get(name, 0) + self.sink.size_bytes - before
 
     def glance(self, code: object) -> None:
         """Look for what code mentions; what it cannot pickle shows when its value is written."""
-        with contextlib.suppress(Exception):  # noqa: BLE001  # pickling runs the user's code
+        with contextlib.suppress(Exception, SystemExit, GeneratorExit):  # noqa: BLE001  # pickling runs the user's code
             self.dump(code)
 
     def _problem(self, name: str, value: object, error: BaseException) -> PackError:

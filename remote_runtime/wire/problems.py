@@ -166,7 +166,9 @@ class Tracer(pickle._Pickler):  # type: ignore[name-defined,misc]  # the pickler
             self.dump(value)
         except (_Enough, RecursionError):
             return []
-        except Exception:  # noqa: BLE001  # whatever is raised is what is looked for: the chain ends there
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001  # whatever is raised is what is looked for: the chain ends there
             return self._trail
         return []
 
@@ -196,7 +198,7 @@ def _path(name: str, trail: list[object]) -> str:
         inner = type(child) in (dict, tuple) and (
             not _is_container(parent) or (inner and type(parent) is tuple)
         )
-        if not inner and not isinstance(child, (CellType, tuple)):
+        if not inner and not _is(child, CellType, tuple):
             owner = child
     return path
 
@@ -216,22 +218,27 @@ def _label(parent: object, child: object, owner: object, inner: bool) -> str:
     """
     if inner and type(parent) is dict:
         return _attribute(parent, child)
-    if isinstance(child, CellType) or not isinstance(parent, (dict, list, tuple)):
+    if _is(child, CellType) or not _is(parent, dict, list, tuple):
         return _attribute(_state(owner), child)
     return _item(owner if inner else parent, child) or (_attribute(_state(owner), child) if inner else "")
 
 
 def _item(holder: object, child: object) -> str:
-    if isinstance(holder, dict):
+    if _is(holder, dict):
         return next((f"[{_key(k)}]" for k, v in dict.items(holder) if v is child), "")
-    if isinstance(holder, (list, tuple)):
-        items = list.__iter__(holder) if isinstance(holder, list) else tuple.__iter__(holder)
+    if _is(holder, list, tuple):
+        items = list.__iter__(holder) if _is(holder, list) else tuple.__iter__(holder)
         return next((f"[{i}]" for i, v in enumerate(items) if v is child), "")
     return ""
 
 
+def _is(value: object, *kinds: type) -> bool:
+    """Tell an object's class without asking the object: its `__class__` may be the user's."""
+    return issubclass(type(value), kinds)
+
+
 def _state(value: object) -> dict[str, object]:
-    if isinstance(value, FunctionType):
+    if _is(value, FunctionType):
         return dict(zip(value.__code__.co_freevars, value.__closure__ or (), strict=False))
     try:
         return dict(object.__getattribute__(value, "__dict__"))

@@ -116,6 +116,8 @@ def reduce_class(cls: type) -> tuple[Reduced, bool]:
     if not isinstance(reduced, tuple) or reduced[-1] is not cloudpickle._class_setstate:
         return reduced, False
     make, args, (attributes, slotstate), *rest = reduced
+    if "__class__" in attributes:  # set later it would mean the class's own class
+        args[3]["__class__"] = attributes.pop("__class__")
     slots = attributes.pop("__slots__", None)
     if slots is not None and make is cloudpickle._make_skeleton_class and not issubclass(cls, tuple):
         args[3]["__slots__"] = slots

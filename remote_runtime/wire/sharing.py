@@ -86,12 +86,12 @@ class Sharing:
             self.arena.free(message.freed.blocks, message.freed.abandoned)
         return body in ("segment", "freed")
 
-    def notice(self) -> str:
+    def notice(self, what: str = "large values travel") -> str:
         """Return, once, why values had to travel by the stream; empty when there is nothing to tell."""
         if self._noticed or not self.arena.refusal:
             return ""
         self._noticed = True
-        return f"large values travel by the stream, more slowly: {self.arena.refusal}"
+        return f"{what} by the stream, more slowly: {self.arena.refusal}"
 
     def close(self) -> None:
         """End with the connection; values that came or went live on."""

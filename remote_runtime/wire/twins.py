@@ -115,6 +115,12 @@ class Twins:
             if sys.getrefcount(found()) <= _TABLES_OWN:
                 self._part(number)
 
+    def is_aliased(self, number: int) -> bool:
+        """Tell whether an object that is not held strongly here is held by more than one of the user's."""
+        found = self._objects.get(number)
+        obj = found() if isinstance(found, weakref.ref) else None
+        return obj is not None and sys.getrefcount(obj) > _TABLES_OWN + 1
+
     def drop(self, number: int) -> None:
         """Let go of an object."""
         self._part(number)

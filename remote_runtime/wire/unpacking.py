@@ -87,8 +87,10 @@ def unpack(
             values[name] = value
             loan.lend(name, value)
         reader.finish(values)
-    except (Exception, SystemExit) as error:  # rebuilding runs the user's code, which may raise anything
-        raise diagnose(error, reader.name) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # rebuilding runs the user's code, which may raise anything
+        raise diagnose(error, reader.name, reader.is_sealed) from error
     finally:
         loan.end()
     return values
@@ -124,7 +126,7 @@ class _Reader(pickle.Unpickler):
         self._stream = memoryview(bundle.pickle)
         self._buffers = iter(bundle.buffers)
         super().__init__(io.BytesIO(bundle.pickle), buffers=self._buffers)
-        self.name = ""
+        self.name, self.is_sealed = "", False
         self._namespace, self._landing = namespace, landing
         here = reducers.__name__
         self._here: dict[tuple[str, str], object] = {
@@ -140,6 +142,7 @@ class _Reader(pickle.Unpickler):
         """
         if seal(self._stream[:-SEAL_BYTES]) != self._stream[-SEAL_BYTES:]:
             raise pickle.UnpicklingError("the check sum differs")
+        self.is_sealed = True
         self.load()
         while (told := self.load()) is not None:
             self.name = told[0]
@@ -197,12 +200,13 @@ class _Missing(AttributeError):
         self.module, self.attribute = module, attribute
 
 
-def diagnose(error: BaseException, name: str) -> UnpackError:
+def diagnose(error: BaseException, name: str, is_sealed: bool = False) -> UnpackError:
     """Say why a value could not be rebuilt.
 
     Args:
         error: What unpickling raised.
         name: The variable that was being rebuilt; empty when none had begun.
+        is_sealed: Whether the stream came as it was written: what is wrong then is what a class wrote.
     """
     subject = f"`{name}` cannot be rebuilt where it arrived" if name else "the values cannot be read"
     text = problems.text_of(error)
@@ -222,7 +226,7 @@ def diagnose(error: BaseException, name: str) -> UnpackError:
         what = f"{subject}: a module that it needs fails on import: {text}"
         return UnpackError("module", what, "mend the module", name)
     where = _where(error)
-    if isinstance(error, _TORN) and not where:
+    if isinstance(error, _TORN) and not where and (not is_sealed or not name or "buffer" in text):
         return UnpackError("torn", f"the bundle is cut or damaged ({text})", "run the cell again", name)
     hint = "mend the class's `__setstate__` or `__reduce__`, or build it inside the cell"
     return UnpackError("raised", f"{subject}: {text}{where}", hint, name)

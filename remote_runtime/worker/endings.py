@@ -100,7 +100,7 @@ def died(death: Death, lost: Sequence[str]) -> pb.End:
         message=f"the user process {death.words}{'' if memory else _peak(death)}; {_gone(lost)}",
         hint=hint,
     )
-    return pb.End(status="died", problem=problem, peak_memory_bytes=death.peak_bytes)
+    return pb.End(status="died", problem=problem, peak_memory_bytes=death.peak_bytes, memory_lost=True)
 
 
 def killed(stop: Stop, death: Death, lost: Sequence[str]) -> pb.End:
@@ -114,7 +114,7 @@ def killed(stop: Stop, death: Death, lost: Sequence[str]) -> pb.End:
     how = f"did not stop within {_seconds(stop.grace_s)}, so its" if stop.grace_s else "was stopped at once: its"
     text = f"the run {stop.words} and {how} user process was killed; {_gone(lost)}"
     problem = pb.Problem(code=stop.status, type_name="KeyboardInterrupt", message=text, hint=_again(lost))
-    return pb.End(status=stop.status, problem=problem, peak_memory_bytes=death.peak_bytes)
+    return pb.End(status=stop.status, problem=problem, peak_memory_bytes=death.peak_bytes, memory_lost=True)
 
 
 def withdrawn(stop: Stop) -> pb.End:

@@ -118,7 +118,7 @@ class Executor:
                 session.names.namespace.update(values)
                 if party is not None:
                     party.landed()
-                job.party = party
+                job.party, job.end.landed = party, True
             except (Failed, payload.UnpackError, SystemExit) as error:
                 job.failure = problem_of(error)
         job.error = armed.press
@@ -250,7 +250,7 @@ def unpacked(session: Session, parcel: Parcel, party: Party | None = None) -> di
     if not parcel:
         return {}
     namespace, resolve = session.names.namespace, session.registry.resolve
-    landing = party.arrival() if party is not None else None
+    landing = party.arrival(session.interrupts) if party is not None else None
     return payload.unpack(parcel.pop(), namespace=namespace, resolve=resolve, landing=landing)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import payload
-from remote_runtime.wire.arrival import Arrival
+from remote_runtime.wire.arrival import Arrival, Guard
 from remote_runtime.wire.atoms import ATOMS
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.delta import Delta
@@ -136,6 +136,7 @@ class Party:
         self._mirrors, self.mirror, self.sync = mirrors, mirror, sync
         self._known = dict(zip(sync.names, sync.versions, strict=True))
         self._behind: set[str] = set()
+        self._aliased = frozenset(sync.aliased)
         self._kept: list[object] = []
 
     def check(self) -> None:
@@ -149,9 +150,9 @@ class Party:
         if diverged:
             raise _diverged(diverged, self._mirrors.stamps[diverged[0]], self.sync)
 
-    def arrival(self) -> Arrival:
-        """Return the way in for the bundle."""
-        return Arrival(self.mirror)
+    def arrival(self, guard: Guard | None = None) -> Arrival:
+        """Return the way in for the bundle; within `guard` objects take their new contents."""
+        return Arrival(self.mirror, guard=guard)
 
     def landed(self) -> None:
         """Note that the bundle has arrived and its names are bound; names deleted there go here, too."""
@@ -220,10 +221,16 @@ class Party:
         return self.mirror.turn
 
     def _keep(self, name: str) -> None:
-        """Keep a small value through the run: a cell may change it and then bind its name anew."""
+        """Keep a value through the run: a cell may change it and then bind its name anew.
+
+        A large one only where the change would be seen, by what else holds it at the kernel: a cell may free it.
+        """
         record = self.mirror.records.get(name)
         value = record.value() if record is not None else None
         if record is None or value is None or is_held_anyway(value):
+            return
+        if name in self._aliased:
+            self._kept.append(value)
             return
         held = [self.mirror.twins.object(number) for number in record.numbers]
         if sum(int(getattr(obj, "nbytes", 0)) for obj in held if obj is not None and is_canonical(obj)) <= KEPT_BYTES:

@@ -233,6 +233,8 @@ class Outputs:
         self._bundle_id += 1
         header = message.values.bundle if message.WhichOneof("body") == "values" else message.event.end.bundle
         blocks = self.sharing.place(bundle) if self.sharing is not None and self.shares else ()
+        if message.WhichOneof("body") == "event" and self.sharing is not None:
+            message.event.end.notices.extend(filter(None, [self.sharing.notice("large results come")]))
         follows = frames.announce(header, bundle, self._bundle_id, blocks)
         return frames.data(bundle, self._bundle_id, blocks) if follows else ()
 

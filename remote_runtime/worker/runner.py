@@ -190,8 +190,7 @@ class Runner:
             child.kill(run.stop.why)
             run.timers.append(self._loop.call_later(self._tuning.kill_wait_s, child.abandon))
         else:
-            if run.begun:  # before, nobody listens: `_hear_event` sends it then
-                child.interrupt()
+            child.interrupt()  # before the run has begun it may not be heard: `_hear_event` sends it again then
             run.timers.append(self._loop.call_later(self._tuning.grace_s, self.interrupt, run, True, why))
 
     # ---- from the user process, see `child.Listener` ------------------------------------------------------

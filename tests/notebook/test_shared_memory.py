@@ -144,3 +144,13 @@ def test_a_full_arena_falls_back_with_one_notice(home: Path) -> None:
             notices += [output for output in shown.outputs if "travel by the stream" in str(output)]
             assert printed(kernel, EQUAL) == "True 7 True\n"
         assert len(notices) == 1
+
+
+def test_results_that_find_no_room_there_come_with_one_notice(home: Path) -> None:
+    with kernel_in(home, WARMCELL_ARENA_BYTES=str(1 << 20)) as kernel:
+        kernel.run(PREPARE)
+        told = []
+        for _ in range(3):
+            shown = kernel.run("%%gpu -o z\nimport numpy\nz = numpy.ones(5 << 20)")
+            told += [output for output in shown.outputs if "large results come by the stream" in str(output)]
+        assert len(told) == 1 and printed(kernel, "print(z.sum())") == f"{5 << 20}.0\n"

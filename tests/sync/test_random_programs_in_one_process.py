@@ -72,6 +72,7 @@ def test_many_programs_do_what_they_do_in_one_shell(program: list[Step]) -> None
         ["G e = 5", "L del e", "G e = [a]", "L e.append(1)"],
         ["G a += [4]\ndel a"],
         ["L def f(): return c", "L e = D(k=d)", "G for c in [e, e]: pass", "G del e['k']", "G b = d"],
+        ["L c = {'k': [0]}", "G a = c", "L a = [c for _ in range(2)]\nc = {'k': [0]}"],
     ],
 )
 def test_programs_that_once_went_wrong(sources: list[str]) -> None:
