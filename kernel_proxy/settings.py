@@ -35,6 +35,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "answer_s": "WARMCELL_ANSWER_S",
     "transport": "WARMCELL_TRANSPORT",
     "arena_bytes": "WARMCELL_ARENA_BYTES",
+    "cache_bytes": "WARMCELL_CACHE_BYTES",
 }
 """Setting -> the environment variable that sets it."""
 
@@ -65,6 +66,8 @@ class Settings:
         transport: How a worker on this machine is reached, one of `TRANSPORTS`.
         arena_bytes: Shared memory that large values may take on their way, each way; None for a quarter of the
             machine's, 0 for none.
+        cache_bytes: What a session of the embedded runtime keeps of what was sent to it, when nothing there holds it
+            any more; None for a sixteenth of its memory, at most 1 GiB.
     """
 
     url: str = ""
@@ -83,6 +86,7 @@ class Settings:
     answer_s: float = 15.0
     transport: str = AUTO
     arena_bytes: int | None = None
+    cache_bytes: int | None = None
 
     @property
     def embedded(self) -> bool:
@@ -174,7 +178,7 @@ def _toml_loads(file: Path) -> Callable[[str], dict[str, Any]]:
 
 _KINDS: Mapping[str, Callable[[Any], Any]] = {
     f.name: float if f.name.endswith("_s") else _home if f.name == "home" else str for f in fields(Settings)
-} | {"arena_bytes": int}
+} | {"arena_bytes": int, "cache_bytes": int}
 
 
 def _checked(layer: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Config:
         watch_s: Between two looks at devices and idle sessions while somebody waits.
         files_keep_s: How long a session's working directory outlives the session.
         memory_limit_bytes: Of one worker; None means nine tenths of this machine's.
+        cache_bytes: What a session keeps of what was sent to it, when nothing there holds it; None: by its memory.
     """
 
     state: Path
@@ -64,6 +65,7 @@ class Config:
     watch_s: float = 0.5
     files_keep_s: float = limits.FILES_KEEP_S
     memory_limit_bytes: int | None = None
+    cache_bytes: int | None = None
 
     @property
     def tls(self) -> bool:
@@ -159,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="of one worker; default nine tenths of the machine",
     )
+    add("--cache-bytes", type=_whole, default=None, help="kept by a session of what was sent to it; 0: nothing")
     return parser
 
 

@@ -24,6 +24,7 @@ import xxhash
 
 from remote_runtime.wire import leaves, reducers
 from remote_runtime.wire.atoms import ATOMS
+from remote_runtime.wire.leaves import Contents
 
 Reference = Callable[[object], object | None]
 
@@ -44,6 +45,7 @@ class Look(NamedTuple):
         objects: Open objects and leaves, in the order in which they were met; the value itself first, if it is one.
         leaves: Identity of a leaf -> its digest.
         inner: Identities of what leaves hold.
+        contents: Digests of large arrays, those inside of leaves too.
         took_s: Seconds that it took.
     """
 
@@ -51,6 +53,7 @@ class Look(NamedTuple):
     objects: tuple[object, ...] = ()
     leaves: Mapping[int, bytes] = {}  # noqa: RUF012  never written to
     inner: frozenset[int] = frozenset()
+    contents: Contents = {}  # noqa: RUF012  never written to
     took_s: float = 0.0
 
     @property
@@ -83,7 +86,7 @@ def look(
         return None
     digest, objects = walker.digest(), walker.objects(value)
     leaves = {id(obj): walker.leaves[id(obj)] for obj in objects if id(obj) in walker.leaves}
-    return Look(digest, objects, leaves, frozenset(walker.inner), time.perf_counter() - began)
+    return Look(digest, objects, leaves, frozenset(walker.inner), walker.contents, time.perf_counter() - began)
 
 
 def _flat(value: Any) -> Look | None:
@@ -130,6 +133,7 @@ class Walker(pickle.Pickler):
         super().__init__(self._sink, protocol=5, buffer_callback=self._sink.buffer)  # of its own it would be a cycle
         self.leaves = known
         self.inner: set[int] = set()
+        self.contents: Contents = {}
         self._reference, self._inside = reference, inside
         self._attributes: set[int] = set()
         self._opened: set[int] = set()
@@ -198,9 +202,7 @@ class Walker(pickle.Pickler):
             return NotImplemented
         if id(cls) not in self.leaves:
             self.leaves[id(cls)] = b""  # its methods' closures lead back to it
-            body = {name: part for name, part in vars(cls).items() if name not in _NOT_THE_CLASS}
-            parts = (cls.__qualname__, cls.__bases__, *((name, _undressed(part)) for name, part in body.items()))
-            self.leaves[id(cls)] = self._leaf(parts, None)
+            self.leaves[id(cls)] = self._leaf(leaves.class_parts(cls), None)
         return stand_in, (cls.__qualname__, self.leaves[id(cls)])
 
     def code(self, code: types.CodeType) -> Any:
@@ -226,17 +228,18 @@ class Walker(pickle.Pickler):
         return stand_in, (self._digest_of(tensor, leaves.tensor_digest),)
 
     def _digest_of(self, obj: Any, digest: Callable[[Any], bytes]) -> bytes:
-        if self._inside is not None:  # it may be gone when the leaf is done, and another object at its address
-            return self.leaves.get(id(obj)) or digest(obj)
-        if id(obj) not in self.leaves:
-            self.leaves[id(obj)] = digest(obj)
-        return self.leaves[id(obj)]
+        found = self.leaves.get(id(obj)) or digest(obj)
+        leaves.note_content(self.contents, obj, found)
+        if self._inside is None:  # else it may be gone when the leaf is done, and another object at its address
+            self.leaves[id(obj)] = found
+        return found
 
     def _leaf(self, parts: object, inside: object | None) -> bytes:
         key = id(inside)
         if inside is not None and key in self.leaves:
             return self.leaves[key]
         walker = Walker(self._reference, self.leaves, inside if inside is not None else parts)
+        walker.contents = self.contents
         walker.dump(parts)
         self.inner.update(walker.memo.copy(), walker.inner)
         digest = walker.digest()
@@ -271,17 +274,6 @@ def contents_of(cell: types.CellType) -> Any:
         return ()
 
 
-def _undressed(part: object) -> object:
-    """Return what a descriptor of a class holds, as walkable parts."""
-    if isinstance(part, (staticmethod, classmethod)):
-        return type(part).__name__, part.__func__
-    if isinstance(part, property):
-        return "property", part.fget, part.fset, part.fdel
-    return part
-
-
-_NOT_THE_CLASS = frozenset({"__dict__", "__weakref__", "__module__", "__doc__", "__abstractmethods__", "_abc_impl"})
-_NOT_THE_CLASS |= {"__firstlineno__", "__static_attributes__", "__slotnames__"}
 _TYPES_BY_PICKLE = (type(None), type(...), type(NotImplemented))
 
 
