@@ -36,6 +36,7 @@ class RunFacts:
         fetch_s: Packing results there and unpacking them here.
         total_s: From the cell's start to its end.
         sent_bytes: Bytes of captured values.
+        reused_bytes: Bytes of captured values that did not travel, because the session has had the same before.
         received_bytes: Bytes of values that came back.
         sent: Names that travelled.
         reused: Names that stayed where they were.
@@ -61,6 +62,7 @@ class RunFacts:
     fetch_s: float | None = None
     total_s: float | None = None
     sent_bytes: int = 0
+    reused_bytes: int = 0
     received_bytes: int = 0
     sent: list[str] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
@@ -85,7 +87,7 @@ def line(facts: RunFacts) -> str:
         f"{_MARKS.get(facts.status, '✗')} {where_text(facts.devices, facts.simulated)}",
         "" if facts.status in _MARKS else facts.status,
         f"{seconds_text(facts.total_s)} ({_times(facts)})",
-        f"↑ {size_text(facts.sent_bytes)} ↓ {size_text(facts.received_bytes)}",
+        f"↑ {size_text(facts.sent_bytes)}{_reused(facts.reused_bytes)} ↓ {size_text(facts.received_bytes)}",
         _names("sent", facts.sent),
         _names("reused", facts.reused),
         f"sources: {facts.sources} file{'s' if facts.sources > 1 else ''}" if facts.sources else "",
@@ -135,6 +137,10 @@ def seconds_text(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     return f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"
+
+
+def _reused(size_bytes: int) -> str:
+    return f" (+ {size_text(size_bytes)} reused)" if size_bytes else ""
 
 
 def _slow(slow: Mapping[str, float]) -> str:

@@ -178,6 +178,7 @@ def environment(info: pb.EnvironmentInfo, kernel: pb.Versions, only_differing: b
         f"python {info.executable}",
         f"directory {info.directory}",
         f"devices {devices_text(info.devices)}",
+        f"kept of what was sent {size_text(info.cached_bytes)} of at most {size_text(info.cache_bytes)}",
         *([f"local modules of the notebook: {', '.join(info.sources)}"] if info.sources else []),
     )
     return Report(

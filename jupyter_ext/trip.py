@@ -150,6 +150,7 @@ def arrive(trip: Trip, stream: RunStream, shown: display.Rendered | None = None)
         display.settle(trip.connection.shell, shown, results.result)
     _note(trip.facts, end, results)
     trip.facts.sent_bytes, trip.facts.send_s = stream.sent_bytes, (trip.facts.send_s or 0.0) + stream.send_s
+    trip.facts.reused_bytes = stream.spared_bytes
     trip.facts.received_bytes = stream.bundle.size_bytes if stream.bundle is not None else 0
     trip.facts.fetch_s = end.pack_s + time.perf_counter() - began_s
     return results

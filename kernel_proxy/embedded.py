@@ -45,6 +45,7 @@ class Launch:
         start: How its workers start: `fork`, `spawn` or `auto`; None leaves it to the gateway.
         start_s: Seconds it may take to become ready.
         files_keep_s: Seconds that files outlive their session; None leaves it to the gateway.
+        cache_bytes: Kept by a session of what was sent to it; None leaves it to the gateway.
     """
 
     home: Path
@@ -57,6 +58,7 @@ class Launch:
     start: str | None = None
     start_s: float = 60.0
     files_keep_s: float | None = None
+    cache_bytes: int | None = None
 
     def command(self, ready_fd: int | None) -> list[str]:
         """Return the gateway's command line."""
@@ -69,6 +71,7 @@ class Launch:
             "--imports": self.imports,
             "--files-keep-s": self.files_keep_s,
             "--start": self.start,
+            "--cache-bytes": self.cache_bytes,
             "--ready-fd": ready_fd,
         }
         flags = [f"{flag}={value}" for flag, value in given.items() if value is not None]
@@ -86,6 +89,7 @@ def launch_of(settings: Settings) -> Launch:
         start=settings.start,
         start_s=settings.start_s,
         files_keep_s=settings.files_keep_s,
+        cache_bytes=settings.cache_bytes,
     )
 
 

@@ -203,6 +203,7 @@ CLASSES: Mapping[str, type[WarmcellError]] = {
     "disk-full": DiskFull,
     "not-found": NotFound,
     "mirror": TransferError,
+    "evicted": TransferError,
     "diverged": DivergedError,
     "files": FilesError,
     "busy": TargetBusy,

@@ -20,7 +20,9 @@ from kernel_proxy.errors import WarmcellError, from_failure
 from kernel_proxy.parcels import Parcel
 from kernel_proxy.runs import RunStream
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.failures import EVICTED
 from remote_runtime.wire.frames import Whole
+from remote_runtime.wire.stock import Stock
 
 Reply = Whole[pb.FromWorker]
 
@@ -71,11 +73,14 @@ class Exchange:
     Attributes:
         lock: Held while something is registered and sent, so that a new stream takes over in between.
             Its holder can take it again: a signal handler may interrupt a run that is just being sent.
+        alive: Names that the session holds, as of the last end.
+        stock: Contents that it holds, as it told last.
     """
 
     def __init__(self, on_notice: Callable[[pb.Notice], None], on_late: Callable[[pb.Event], None]) -> None:
         self.lock = threading.RLock()
         self.alive: set[str] = set()
+        self.stock = Stock()
         self.lost: pb.Failure | None = None
         self._on_notice, self._on_late = on_notice, on_late
         self._late_seqs: dict[str, int] = {}
@@ -119,9 +124,18 @@ class Exchange:
             return self._event(whole)
         if body == "notice":
             self._on_notice(whole.message.notice)
+        elif body == "stock":
+            self.stock.take(whole.message.stock)
+        elif body == "failure" and whole.message.failure.code == EVICTED:
+            return self._once_more(whole.message.request_id)
         elif body is not None:
             self._reply(whole)
         return ()
+
+    def greet(self, welcome: pb.Welcome) -> None:
+        """Take what the worker says of the session's memory."""
+        self.alive = set(welcome.names)
+        self.stock.begin(welcome.stock)
 
     def resume(self, known: Mapping[str, str], memory_kept: bool) -> list[Parcel]:
         """Return what a new stream must carry first.
@@ -193,6 +207,16 @@ class Exchange:
         if event.run_id in self._late_seqs:
             self._late_seqs[event.run_id] = event.seq
         self._on_late(event)
+
+    def _once_more(self, request_id: int) -> list[Parcel]:
+        """Send a request whole, where the worker no longer holds what it relied on; nothing of it has happened."""
+        asked, _ = self._requests.get(request_id, (None, None))
+        run = self._refusable.get(request_id)
+        parcel = asked or (run.parcel if run is not None else None)
+        if parcel is None:
+            return []
+        parcel.again()
+        return [parcel]
 
     def _reply(self, whole: Reply) -> None:
         message = whole.message

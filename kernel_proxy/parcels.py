@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from queue import SimpleQueue
 
-from remote_runtime.wire import frames
+from remote_runtime.wire import contents, frames
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.lane import Laden
 from remote_runtime.wire.sharing import Sharing
+from remote_runtime.wire.stock import Stock
 
 
 class Stage(Enum):
@@ -38,12 +39,18 @@ class Parcel:
     Args:
         message: The message; it is not changed.
         bundle: What travels with it.
+
+    Attributes:
+        is_whole: Whether all of the bundle travels, whatever the worker holds.
+        sent_bytes: What of the bundle was sent.
+        spared_bytes: What of it the worker holds.
     """
 
     def __init__(self, message: pb.ToWorker, bundle: Bundle | None = None) -> None:
         self.message, self.bundle = message, bundle
         self.stage = Stage.WAITING
-        self.sent_bytes = 0
+        self.sent_bytes = self.spared_bytes = 0
+        self.is_whole = False
         self.send_s = 0.0
         self._sent_before = False
         self._lock = threading.RLock()  # a signal handler may abandon it while its own thread looks at it
@@ -64,52 +71,68 @@ class Parcel:
         self._sent_before |= self.stage is Stage.SENT
         self._move(Stage.WAITING)
 
-    def frames(self, bundle_id: int, sharing: Sharing | None = None) -> Iterator[bytes]:
+    def again(self) -> None:
+        """Make it ready to be sent once more, whole: the worker has refused it and has nothing of it."""
+        self.is_whole, self._sent_before = True, False
+        self._move(Stage.WAITING)
+
+    def frames(self, bundle_id: int, sharing: Sharing | None = None, stock: Stock | None = None) -> Iterator[bytes]:
         """Yield its frames; an abandoned one yields no more. Whoever draws the last one has it whole.
 
         Args:
             bundle_id: Unique within the stream.
             sharing: Takes large buffers where the stream has shared memory; a stream that is cut ends it too.
+            stock: What the worker holds, so that it need not travel.
         """
         began, announced = time.perf_counter(), False
-        blocks = self._placed(sharing)
-        for frame, last in _marked(self._all_frames(bundle_id, blocks)):
+        message, bundle = self._spared(sharing is not None, None if self.is_whole else stock)
+        blocks = self._placed(sharing, bundle)
+        for frame, last in _marked(_all_frames(message, bundle, bundle_id, blocks)):
             if not self._move(Stage.SENT if last else Stage.SENDING):
                 if sharing is not None and not announced:
                     sharing.take_back(blocks)
                 return
             announced = True
             yield frame
-        if self.bundle is not None:
-            self.sent_bytes, self.send_s = self.bundle.size_bytes, time.perf_counter() - began
+        if self.bundle is not None and bundle is not None:
+            self.sent_bytes, self.send_s = bundle.size_bytes, time.perf_counter() - began
+            self.spared_bytes = self.bundle.size_bytes - bundle.size_bytes
 
-    def _placed(self, sharing: Sharing | None) -> Sequence[pb.Block]:
-        if sharing is None:
-            return ()
+    def _spared(self, shares: bool, stock: Stock | None) -> tuple[pb.ToWorker, Bundle | None]:
+        """Return the message, to be filled, and what of the bundle must travel."""
         if self.bundle is None or self.stage is Stage.ABANDONED:
-            sharing.report()
-            return ()
-        return sharing.place(self.bundle)
-
-    def _all_frames(self, bundle_id: int, blocks: Sequence[pb.Block]) -> Iterator[bytes]:
-        message, pieces = self._announced(bundle_id, blocks)
-        yield frames.control(message)
-        yield from pieces
-
-    def _announced(self, bundle_id: int, blocks: Sequence[pb.Block]) -> tuple[pb.ToWorker, Iterator[bytes]]:
-        if self.bundle is None:
-            return self.message, iter(())
+            return self.message, self.bundle
         message = pb.ToWorker()
         message.CopyFrom(self.message)
-        header = getattr(message, message.WhichOneof("body")).bundle
-        follows = frames.announce(header, self.bundle, bundle_id, blocks)
-        return message, frames.data(self.bundle, bundle_id, blocks) if follows else iter(())
+        told = contents.told(self.bundle, stock, shares)
+        getattr(message, message.WhichOneof("body")).bundle.contents.extend(told)
+        return message, contents.spared(self.bundle, told)
+
+    def _placed(self, sharing: Sharing | None, bundle: Bundle | None) -> Sequence[pb.Block]:
+        if sharing is None:
+            return ()
+        if bundle is None or self.stage is Stage.ABANDONED:
+            sharing.report()
+            return ()
+        return sharing.place(bundle)
 
     def _move(self, stage: Stage) -> bool:
         with self._lock:
             if self.stage is not Stage.ABANDONED:
                 self.stage = stage
             return self.stage is stage
+
+
+def _all_frames(
+    message: pb.ToWorker, bundle: Bundle | None, bundle_id: int, blocks: Sequence[pb.Block]
+) -> Iterator[bytes]:
+    pieces: Iterator[bytes] = iter(())
+    if bundle is not None:
+        header = getattr(message, message.WhichOneof("body")).bundle
+        follows = frames.announce(header, bundle, bundle_id, blocks)
+        pieces = frames.data(bundle, bundle_id, blocks) if follows else pieces
+    yield frames.control(message)
+    yield from pieces
 
 
 def _marked(items: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
@@ -128,13 +151,14 @@ class Outgoing:
 
     Args:
         cut: Called when an upload was abandoned half-way: the peer can forget it only with the stream.
+        stock: What the worker holds.
 
     Attributes:
         sharing: The stream's shared memory, None where it has none.
     """
 
-    def __init__(self, cut: Callable[[], None]) -> None:
-        self._cut = cut
+    def __init__(self, cut: Callable[[], None], stock: Stock | None = None) -> None:
+        self._cut, self._stock = cut, stock
         self.sharing: Sharing | None = None
         self._heralds: deque[bytes] = deque()
         self._queue: deque[Parcel] = deque()
@@ -206,7 +230,7 @@ class Outgoing:
                 yield None
 
     def _pieces(self, parcel: Parcel) -> Iterator[bytes]:
-        for frame in parcel.frames(next(self._ids), self.sharing):
+        for frame in parcel.frames(next(self._ids), self.sharing, self._stock):
             self._within = True
             yield from _drained(self._heralds)
             yield frame

@@ -64,6 +64,11 @@ class RunStream(Iterator[pb.Event]):
         return self.parcel.sent_bytes
 
     @property
+    def spared_bytes(self) -> int:
+        """Bytes of captured values that the session held already, though under no name that was known to be equal."""
+        return self.parcel.spared_bytes
+
+    @property
     def send_s(self) -> float:
         """Seconds that sending them took."""
         return self.parcel.send_s

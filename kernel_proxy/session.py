@@ -268,6 +268,7 @@ class Session:
         with exchange.lock:
             self._own()
             parcel = Parcel(exchange.number(message), bundle)
+            parcel.is_whole = message.run.fresh
             run = RunStream(run_id, parcel, self._acknowledge, after_seq, self._attachment.wait)
             run.following = message.HasField("follow")
             exchange.watch(run)

@@ -36,6 +36,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "transport": "WARMCELL_TRANSPORT",
     "arena_bytes": "WARMCELL_ARENA_BYTES",
     "ahead": "WARMCELL_AHEAD",
+    "cache_bytes": "WARMCELL_CACHE_BYTES",
 }
 """Setting -> the environment variable that sets it."""
 
@@ -71,6 +72,8 @@ class Settings:
         arena_bytes: Shared memory that large values may take on their way, each way; None for a quarter of the
             machine's, 0 for none.
         ahead: When a worker is warmed while a cell's header is typed, one of `AHEAD`.
+        cache_bytes: What a session of the embedded runtime keeps of what was sent to it, when nothing there holds it
+            any more; None for a sixteenth of its memory, at most 1 GiB.
     """
 
     url: str = ""
@@ -90,6 +93,7 @@ class Settings:
     transport: str = AUTO
     arena_bytes: int | None = None
     ahead: str = AUTO
+    cache_bytes: int | None = None
 
     @property
     def embedded(self) -> bool:
@@ -181,7 +185,7 @@ def _toml_loads(file: Path) -> Callable[[str], dict[str, Any]]:
 
 _KINDS: Mapping[str, Callable[[Any], Any]] = {
     f.name: float if f.name.endswith("_s") else _home if f.name == "home" else str for f in fields(Settings)
-} | {"arena_bytes": int}
+} | {"arena_bytes": int, "cache_bytes": int}
 
 
 _CHOICES: Mapping[str, Sequence[str]] = {"start": forking.STARTS, "transport": TRANSPORTS, "ahead": AHEAD}

@@ -243,7 +243,7 @@ class Attachment:
     def _attached(self, attempt: int) -> pb.Failure:
         """Attach once and read until the stream breaks; return why."""
         self._welcomed = False
-        outgoing = Outgoing(self._cut)
+        outgoing = Outgoing(self._cut, self._exchange.stock)
         try:
             self._stream = stream = self._line.dial(outgoing, attempt)
             outgoing.sharing = self._shared(stream, outgoing)
@@ -282,28 +282,26 @@ class Attachment:
     def take(self, whole: Reply, outgoing: Outgoing) -> None:
         """Take a message of the stream on which `outgoing` sends."""
         body = whole.message.WhichOneof("body")
-        if body == "event":
-            self._damaged = 0
-            for parcel in self._exchange.take(whole):
-                outgoing.put(parcel)
-            if outgoing.sharing is not None:
-                self._tell(outgoing.sharing.notice())
-        elif body == "welcome":
-            self._welcome(whole.message.welcome, outgoing)
-        elif body == "failure":
-            self._failure(whole)
+        if body == "welcome":
+            return self._welcome(whole.message.welcome, outgoing)
+        if body == "failure":
+            self._check(whole.message)
         else:
             self._damaged = 0
-            self._exchange.take(whole)
+        for parcel in self._exchange.take(whole):
+            outgoing.put(parcel)
+        if body == "event" and outgoing.sharing is not None:
+            self._tell(outgoing.sharing.notice())
+        return None
 
-    def _failure(self, whole: Reply) -> None:
-        failure = whole.message.failure
+    def _check(self, message: pb.FromWorker) -> None:
+        """Let a failure through that is the answer to a request."""
+        failure = message.failure
         if not self._welcomed:
             raise BrokenStream(failure)
-        if not whole.message.request_id and failure.code == "protocol":
+        if not message.request_id and failure.code == "protocol":
             # What we sent cannot be read there, so nobody knows which request it was: all are sent again.
             raise Failed(failure.code, failure.message, failure.hint)
-        self._exchange.take(whole)
 
     def _welcome(self, welcome: pb.Welcome, outgoing: Outgoing) -> None:
         check_versions(welcome.versions)
@@ -311,7 +309,7 @@ class Attachment:
         with self._exchange.lock:
             again, self._welcomed = self._welcomed, True
             self.welcome, self._hello.incarnation = welcome, welcome.incarnation
-            self._exchange.alive = set(welcome.names)
+            self._exchange.greet(welcome)
             if again:  # the worker has replaced the user process; this stream goes on
                 return
             for parcel in self._exchange.resume({run.run_id: run.state for run in welcome.runs}, kept):

@@ -46,6 +46,7 @@ class Config:
         files_keep_s: How long a session's working directory outlives the session.
         memory_limit_bytes: Of one worker; None means nine tenths of this machine's.
         lease_memory_bytes: Share of each device of a lease that names none; None means all of it.
+        cache_bytes: What a session keeps of what was sent to it, when nothing there holds it; None: by its memory.
     """
 
     state: Path
@@ -73,6 +74,7 @@ class Config:
     files_keep_s: float = limits.FILES_KEEP_S
     memory_limit_bytes: int | None = None
     lease_memory_bytes: int | None = None
+    cache_bytes: int | None = None
 
     @property
     def tls(self) -> bool:
@@ -177,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         help="of one worker; default nine tenths of the machine",
     )
     add("--lease-memory-bytes", type=_whole, default=None, help="share of a device of a lease that names none")
+    add("--cache-bytes", type=_whole, default=None, help="kept by a session of what was sent to it; 0: nothing")
     return parser
 
 

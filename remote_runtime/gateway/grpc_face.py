@@ -57,6 +57,7 @@ STATUS: Mapping[str, grpc.StatusCode] = {
     "disk-full": _Code.RESOURCE_EXHAUSTED,
     "not-found": _Code.NOT_FOUND,
     "mirror": _Code.FAILED_PRECONDITION,
+    "evicted": _Code.FAILED_PRECONDITION,
     "diverged": _Code.FAILED_PRECONDITION,
     "files": _Code.FAILED_PRECONDITION,
     "busy": _Code.FAILED_PRECONDITION,

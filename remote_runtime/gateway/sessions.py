@@ -129,7 +129,7 @@ class Sessions:
             devices=[wire_device(d, record.name) for d in record.devices],
             directory=record.directory, target=record.target,
             incarnation=record.incarnation, memory_limit_bytes=self._memory_limit(), env=env,
-            shared_devices=record.share_bytes is not None,
+            shared_devices=record.share_bytes is not None, cache_bytes=self._config.cache_bytes,
         )  # fmt: skip
 
     def _memory_limit(self) -> int:

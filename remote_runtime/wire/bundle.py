@@ -11,6 +11,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Part:
+    """A large part of a bundle.
+
+    Args:
+        size_bytes: Its size.
+        buffer: Place of the buffer that it is; None for a stretch of the pickle.
+        offset: Of that stretch.
+        digest: Of what it holds, see `leaves.content_digest`; empty where it was not made.
+    """
+
+    size_bytes: int
+    buffer: int | None = None
+    offset: int = 0
+    digest: bytes = b""
+
+
+@dataclass(frozen=True)
 class Bundle:
     """Pickled values, and the memory they refer to.
 
@@ -18,10 +35,12 @@ class Bundle:
         pickle: One stream of consecutive pickles that share a memo, and its `seal`.
         buffers: What the stream refers to out of band, in order. On arrival each must be backed by writeable
             memory, which then belongs to the rebuilt values.
+        parts: Its large parts, those of the pickle first, in order; empty on arrival.
     """
 
     pickle: bytes | bytearray | memoryview
     buffers: tuple[memoryview, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def size_bytes(self) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from remote_runtime.wire import patches
 from remote_runtime.wire.digests import Look, is_canonical, look
-from remote_runtime.wire.leaves import shape_in
+from remote_runtime.wire.leaves import Contents, shape_in
 from remote_runtime.wire.mirror import Mirror
 from remote_runtime.wire.patches import Content
 
@@ -135,6 +135,11 @@ class Delta:
         """Return what changed in place: name, number, contents."""
         return [(name, number, content) for number, (name, content) in self._patches.items()]
 
+    def contents_known(self) -> Contents:
+        """Return digests of large arrays that were made when the values were looked at."""
+        looks = [seen for seen in self.new.values() if seen is not None]
+        return {place: found for seen in looks for place, found in seen.contents.items()}
+
     def tail(self, memo: Mapping[int, tuple[int, object]], needs: Mapping[str, tuple[str, ...]]) -> Tail:
         """Give numbers to the new twins that were written, and return what the other end must know of them."""
         self.abandon()
@@ -161,6 +166,8 @@ class Delta:
             if name in self._values and name not in self.same:
                 seen = self.changed.get(name) or self.new.get(name)
                 self.mirror.keep(name, self._values[name], seen, told.get(name))
+                if seen is not None:
+                    seen.contents.clear()  # its arrays may be of no use to anybody else
         self.mirror.doubt(self._patches, self._values)
         self.mirror.tidy()
 

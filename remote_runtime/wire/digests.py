@@ -25,6 +25,7 @@ import xxhash
 from remote_runtime.wire import leaves, reducers
 from remote_runtime.wire.atoms import ATOMS
 from remote_runtime.wire.insides import HEAP, attributes_of, base_of, contents_of, items_of, slots_in
+from remote_runtime.wire.leaves import Contents
 
 Reference = Callable[[object], object | None]
 
@@ -45,6 +46,7 @@ class Look(NamedTuple):
         objects: Open objects and leaves, in the order in which they were met; the value itself first, if it is one.
         leaves: Identity of a leaf -> its digest.
         inner: Identities of what leaves hold.
+        contents: Digests of large arrays, those inside of leaves too.
         took_s: Seconds that it took.
     """
 
@@ -52,6 +54,7 @@ class Look(NamedTuple):
     objects: tuple[object, ...] = ()
     leaves: Mapping[int, bytes] = {}  # noqa: RUF012  never written to
     inner: frozenset[int] = frozenset()
+    contents: Contents = {}  # noqa: RUF012  never written to
     took_s: float = 0.0
 
     @property
@@ -91,7 +94,7 @@ def look(
         return None
     digest, objects = walker.digest(), walker.objects(value)
     leaves = {id(obj): walker.leaves[id(obj)] for obj in objects if id(obj) in walker.leaves}
-    return Look(digest, objects, leaves, frozenset(walker.inner), time.perf_counter() - began)
+    return Look(digest, objects, leaves, frozenset(walker.inner), walker.contents, time.perf_counter() - began)
 
 
 def _flat(value: Any) -> Look | None:
@@ -148,6 +151,7 @@ class Walker(pickle.Pickler):
         super().__init__(self._sink, protocol=5, buffer_callback=self._sink.buffer)  # of its own it would be a cycle
         self.leaves = known
         self.inner: set[int] = set()
+        self.contents: Contents = {}
         self._reference, self._inside = reference, inside
         self._attributes: set[int] = set()
         self._shapes: dict[tuple[Any, ...], tuple[Any, ...]] = {}
@@ -225,9 +229,7 @@ class Walker(pickle.Pickler):
         self._opened[id(cls)] = cls
         if id(cls) not in self.leaves:
             self.leaves[id(cls)] = b""  # its methods' closures lead back to it
-            body = {name: part for name, part in vars(cls).items() if name not in _NOT_THE_CLASS}
-            parts = (cls.__qualname__, cls.__bases__, *((name, _undressed(part)) for name, part in body.items()))
-            self.leaves[id(cls)] = self._leaf(parts, None)
+            self.leaves[id(cls)] = self._leaf(leaves.class_parts(cls), None)
         return stand_in, (cls.__qualname__, self.leaves[id(cls)])
 
     def code(self, code: types.CodeType) -> Any:
@@ -253,18 +255,21 @@ class Walker(pickle.Pickler):
         return stand_in, (self._digest_of(tensor, leaves.tensor_digest),)
 
     def _digest_of(self, obj: Any, digest: Callable[[Any], bytes]) -> bytes:
-        if self._inside is not None:  # it may be gone when the leaf is done, and another object at its address
-            return self.leaves.get(id(obj)) or digest(obj)
-        self._opened[id(obj)] = obj
-        if id(obj) not in self.leaves:
-            self.leaves[id(obj)] = digest(obj)
-        return self.leaves[id(obj)]
+        is_outside = self._inside is None
+        if is_outside:
+            self._opened[id(obj)] = obj
+        found = self.leaves.get(id(obj)) or digest(obj)
+        leaves.note_content(self.contents, obj, found)
+        if is_outside:  # else it may be gone when the leaf is done, and another object at its address
+            self.leaves[id(obj)] = found
+        return found
 
     def _leaf(self, parts: object, inside: object | None) -> bytes:
         key = id(inside)
         if inside is not None and key in self.leaves:
             return self.leaves[key]
         walker = Walker(self._reference, self.leaves, inside if inside is not None else parts)
+        walker.contents = self.contents
         walker.dump(parts)
         self.inner.update(walker.inner, (id(obj) for obj in walker._met if type(obj) not in ATOMS))
         digest = walker.digest()
@@ -277,17 +282,6 @@ def stand_in(*_: object) -> None:
     """Stand in a hashed stream for what makes an object; never called."""
 
 
-def _undressed(part: object) -> object:
-    """Return what a descriptor of a class holds, as walkable parts."""
-    if isinstance(part, (staticmethod, classmethod)):
-        return type(part).__name__, part.__func__
-    if isinstance(part, property):
-        return "property", part.fget, part.fset, part.fdel
-    return part
-
-
-_NOT_THE_CLASS = frozenset({"__dict__", "__weakref__", "__module__", "__doc__", "__abstractmethods__", "_abc_impl"})
-_NOT_THE_CLASS |= {"__firstlineno__", "__static_attributes__", "__slotnames__"}
 _TYPES_BY_PICKLE = (type(None), type(...), type(NotImplemented))
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+EVICTED = "evicted"
+
 CODES: Mapping[str, str] = {
     "bad-target": "the target cannot be read",
     "target-unavailable": "the runtime has no such device",
@@ -28,6 +30,7 @@ CODES: Mapping[str, str] = {
     "disk-full": "a disk of the runtime is full",
     "not-found": "no such name, run or session",
     "mirror": "kernel and session do not hold the same names any more",
+    EVICTED: "content that did not travel is no longer held by the session",
     "diverged": "a name was changed at both ends",
     "files": "a file of the session cannot be read, written or reached",
     "busy": "the session is running another cell",

@@ -1,6 +1,7 @@
 """Digests of what is compared as a whole: compiled code, arrays, tensors.
 
-The same contents have the same digest in every process, wherever they lie in memory.
+The same contents have the same digest in every process, wherever they lie in memory. The digest of an array or a
+tensor begins with that of its elements as they lie in memory, which is also how a large content is known on its way.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from typing import Any
 
 import xxhash
 
-_HASH_BYTES = 16
+from remote_runtime.wire import limits
+
+CONTENT_DIGEST_BYTES = 16
+_HASH_BYTES = CONTENT_DIGEST_BYTES + 16
+Contents = dict[tuple[int, int], tuple[bytes, object]]
+"""Address and size of large arrays -> digest of their elements; and who holds the memory, so that it stays theirs."""
+
+_NOT_THE_CLASS = frozenset({"__dict__", "__weakref__", "__module__", "__doc__", "__abstractmethods__", "_abc_impl"})
+_NOT_THE_CLASS |= {"__firstlineno__", "__static_attributes__", "__slotnames__"}
 _CODES: dict[int, tuple[types.CodeType, bytes]] = {}
 _CODES_LIMIT = 4096
 
@@ -41,15 +50,35 @@ def _constant(constant: object) -> bytes:
     return f"{type(constant).__name__} {constant!r}".encode()
 
 
+def class_parts(cls: type) -> tuple[object, ...]:
+    """Return what makes a class, as walkable parts."""
+    body = {name: part for name, part in vars(cls).items() if name not in _NOT_THE_CLASS}
+    return cls.__qualname__, cls.__bases__, *((name, _undressed(part)) for name, part in body.items())
+
+
+def _undressed(part: object) -> object:
+    """Return what a descriptor of a class holds, as walkable parts."""
+    if isinstance(part, (staticmethod, classmethod)):
+        return type(part).__name__, part.__func__
+    if isinstance(part, property):
+        return "property", part.fget, part.fset, part.fdel
+    return part
+
+
+def content_digest(content: Any) -> bytes:
+    """Return a digest of bytes in memory; of a large content without the interpreter's lock."""
+    return xxhash.xxh3_128_digest(content)
+
+
 def array_digest(array: Any) -> bytes:
-    """Return a digest of an array's elements, followed by its shape and kind."""
+    """Return a digest of an array's elements, followed by its order, shape and kind."""
     numpy = sys.modules["numpy"]
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-    hashed = xxhash.xxh3_128(order.encode())
+    flat: Any = b""
     if array.nbytes:
         flat = numpy.ascontiguousarray(array.T if order == "F" else array).reshape(-1)
-        hashed.update(flat.view(numpy.ndarray).view(numpy.uint8))
-    return hashed.digest() + f"{array.dtype!r} {array.shape}".encode()
+        flat = flat.view(numpy.ndarray).view(numpy.uint8)
+    return content_digest(flat) + order.encode() * 16 + f"{array.dtype!r} {array.shape}".encode()
 
 
 def tensor_digest(tensor: Any) -> bytes:
@@ -59,12 +88,33 @@ def tensor_digest(tensor: Any) -> bytes:
     head = f"{type(tensor).__name__} {tensor.requires_grad}".encode()
     shape = f"{tensor.dtype} {tuple(tensor.shape)}".encode()
     if tensor.device.type != "cpu" or tensor.layout != torch.strided or tensor.is_quantized:
-        return xxhash.xxh3_128_digest(head + b"%d %d" % (id(tensor), tensor._version) + grad) + shape
-    hashed = xxhash.xxh3_128(head + grad)
+        changes = b"%d %d" % (id(tensor), tensor._version)
+        return xxhash.xxh3_128_digest(changes) + xxhash.xxh3_128_digest(head + grad) + shape
+    flat: Any = b""
     if tensor.numel():
-        flat = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
-        hashed.update(flat.view(torch.uint8).numpy())
-    return hashed.digest() + shape
+        flat = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return content_digest(flat) + xxhash.xxh3_128_digest(head + grad) + shape
+
+
+def note_content(contents: Contents, obj: Any, digest: bytes) -> None:
+    """Note the digest of a large array's or tensor's elements, for when its memory travels.
+
+    Args:
+        contents: Grows.
+        obj: The array or tensor. Of one with gaps nothing is noted: another may fill as many bytes at its address.
+        digest: Its digest.
+    """
+    is_array = isinstance(obj, sys.modules["numpy"].ndarray)
+    if not (is_array or _is_plain_memory(obj)) or obj.nbytes < limits.CONTENT_BYTES:
+        return
+    if not is_array or obj.flags.c_contiguous or obj.flags.f_contiguous:
+        address = obj.__array_interface__["data"][0] if is_array else obj.data_ptr()
+        contents[address, int(obj.nbytes)] = digest[:CONTENT_DIGEST_BYTES], obj
+
+
+def _is_plain_memory(tensor: Any) -> bool:
+    is_dense = tensor.device.type == "cpu" and tensor.layout == sys.modules["torch"].strided
+    return is_dense and not (tensor.is_quantized or tensor.is_conj() or tensor.is_neg()) and tensor.is_contiguous()
 
 
 def shape_in(digest: bytes) -> bytes:

@@ -17,6 +17,15 @@ INLINE_BYTES = 64 * KIB
 SHARED_BYTES = 64 * KIB
 """On one host a buffer from this size on travels in shared memory; a smaller one is copied sooner than mapped."""
 
+CONTENT_BYTES = 1 * MIB
+"""From this size on a part of a bundle is known by what it holds, and does not travel to a session that holds it."""
+
+CACHE_BYTES = 1024 * MIB
+"""The most that a session keeps of what was sent to it and nothing there holds any more."""
+
+CACHE_RAM_SHARE = 1 / 16
+"""The part of a worker's memory that it may take for that, where this is less."""
+
 SEGMENT_BYTES = 64 * MIB
 """Smallest file of shared memory; its pages exist only once they were needed."""
 

@@ -100,6 +100,12 @@ def commit(fd: int, memory: mmap.mmap, start: int, end: int) -> None:
         _libc().madvise(address, ctypes.c_size_t(size_bytes), _POPULATE_WRITE)
 
 
+def address_of(source: memoryview) -> int:
+    """Return where a buffer lies."""
+    with _Address(source) as begin:
+        return begin
+
+
 def drop(memory: mmap.mmap, start: int, size_bytes: int) -> None:
     """Give the pages of a range of a shared map back to the system, whoever else maps them."""
     with suppress(OSError):  # then they go with the file

@@ -335,7 +335,7 @@ class ExitReply(_message.Message):
     def __init__(self, gone: bool = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class ClaimRequest(_message.Message):
-    __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes", "env", "shared_devices")
+    __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes", "env", "shared_devices", "cache_bytes")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -354,6 +354,7 @@ class ClaimRequest(_message.Message):
     MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     ENV_FIELD_NUMBER: _ClassVar[int]
     SHARED_DEVICES_FIELD_NUMBER: _ClassVar[int]
+    CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     session: str
     notebook: str
@@ -365,7 +366,8 @@ class ClaimRequest(_message.Message):
     memory_limit_bytes: int
     env: _containers.ScalarMap[str, str]
     shared_devices: bool
-    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., token: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., directory: _Optional[str] = ..., target: _Optional[str] = ..., incarnation: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., env: _Optional[_Mapping[str, str]] = ..., shared_devices: bool = ...) -> None: ...
+    cache_bytes: int
+    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., token: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., directory: _Optional[str] = ..., target: _Optional[str] = ..., incarnation: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., env: _Optional[_Mapping[str, str]] = ..., shared_devices: bool = ..., cache_bytes: _Optional[int] = ...) -> None: ...
 
 class ClaimReply(_message.Message):
     __slots__ = ("claimed", "reason", "pid")
@@ -404,18 +406,42 @@ class Empty(_message.Message):
     def __init__(self) -> None: ...
 
 class BundleHeader(_message.Message):
-    __slots__ = ("bundle_id", "inline_pickle", "pickle_bytes", "buffer_bytes", "blocks")
+    __slots__ = ("bundle_id", "inline_pickle", "pickle_bytes", "buffer_bytes", "blocks", "contents")
     BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     INLINE_PICKLE_FIELD_NUMBER: _ClassVar[int]
     PICKLE_BYTES_FIELD_NUMBER: _ClassVar[int]
     BUFFER_BYTES_FIELD_NUMBER: _ClassVar[int]
     BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    CONTENTS_FIELD_NUMBER: _ClassVar[int]
     bundle_id: int
     inline_pickle: bytes
     pickle_bytes: int
     buffer_bytes: _containers.RepeatedScalarFieldContainer[int]
     blocks: _containers.RepeatedCompositeFieldContainer[Block]
-    def __init__(self, bundle_id: _Optional[int] = ..., inline_pickle: _Optional[bytes] = ..., pickle_bytes: _Optional[int] = ..., buffer_bytes: _Optional[_Iterable[int]] = ..., blocks: _Optional[_Iterable[_Union[Block, _Mapping]]] = ...) -> None: ...
+    contents: _containers.RepeatedCompositeFieldContainer[Content]
+    def __init__(self, bundle_id: _Optional[int] = ..., inline_pickle: _Optional[bytes] = ..., pickle_bytes: _Optional[int] = ..., buffer_bytes: _Optional[_Iterable[int]] = ..., blocks: _Optional[_Iterable[_Union[Block, _Mapping]]] = ..., contents: _Optional[_Iterable[_Union[Content, _Mapping]]] = ...) -> None: ...
+
+class Content(_message.Message):
+    __slots__ = ("digest", "size_bytes", "buffer", "offset", "held")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    size_bytes: int
+    buffer: int
+    offset: int
+    held: bool
+    def __init__(self, digest: _Optional[bytes] = ..., size_bytes: _Optional[int] = ..., buffer: _Optional[int] = ..., offset: _Optional[int] = ..., held: bool = ...) -> None: ...
+
+class Stock(_message.Message):
+    __slots__ = ("added", "gone")
+    ADDED_FIELD_NUMBER: _ClassVar[int]
+    GONE_FIELD_NUMBER: _ClassVar[int]
+    added: _containers.RepeatedCompositeFieldContainer[Content]
+    gone: _containers.RepeatedCompositeFieldContainer[Content]
+    def __init__(self, added: _Optional[_Iterable[_Union[Content, _Mapping]]] = ..., gone: _Optional[_Iterable[_Union[Content, _Mapping]]] = ...) -> None: ...
 
 class Block(_message.Message):
     __slots__ = ("segment", "offset", "size_bytes")
@@ -673,7 +699,7 @@ class Input(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., text: _Optional[str] = ..., eof: bool = ..., ask_id: _Optional[int] = ...) -> None: ...
 
 class FromWorker(_message.Message):
-    __slots__ = ("request_id", "welcome", "event", "failure", "values", "vars", "runs", "environment", "removed", "notice", "done", "segment", "freed", "files", "sources")
+    __slots__ = ("request_id", "welcome", "event", "failure", "values", "vars", "runs", "environment", "removed", "notice", "done", "segment", "freed", "files", "sources", "stock")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
@@ -689,6 +715,7 @@ class FromWorker(_message.Message):
     FREED_FIELD_NUMBER: _ClassVar[int]
     FILES_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
+    STOCK_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     welcome: Welcome
     event: Event
@@ -704,23 +731,26 @@ class FromWorker(_message.Message):
     freed: Freed
     files: FileReply
     sources: Sources
-    def __init__(self, request_id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., values: _Optional[_Union[Values, _Mapping]] = ..., vars: _Optional[_Union[VarTable, _Mapping]] = ..., runs: _Optional[_Union[RunTable, _Mapping]] = ..., environment: _Optional[_Union[EnvironmentInfo, _Mapping]] = ..., removed: _Optional[_Union[Removed, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., freed: _Optional[_Union[Freed, _Mapping]] = ..., files: _Optional[_Union[FileReply, _Mapping]] = ..., sources: _Optional[_Union[Sources, _Mapping]] = ...) -> None: ...
+    stock: Stock
+    def __init__(self, request_id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., values: _Optional[_Union[Values, _Mapping]] = ..., vars: _Optional[_Union[VarTable, _Mapping]] = ..., runs: _Optional[_Union[RunTable, _Mapping]] = ..., environment: _Optional[_Union[EnvironmentInfo, _Mapping]] = ..., removed: _Optional[_Union[Removed, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., freed: _Optional[_Union[Freed, _Mapping]] = ..., files: _Optional[_Union[FileReply, _Mapping]] = ..., sources: _Optional[_Union[Sources, _Mapping]] = ..., stock: _Optional[_Union[Stock, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("versions", "incarnation", "names", "devices", "pid", "runs")
+    __slots__ = ("versions", "incarnation", "names", "devices", "pid", "runs", "stock")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
+    STOCK_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     incarnation: int
     names: _containers.RepeatedScalarFieldContainer[str]
     devices: _containers.RepeatedCompositeFieldContainer[Device]
     pid: int
     runs: _containers.RepeatedCompositeFieldContainer[RunInfo]
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., incarnation: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ...) -> None: ...
+    stock: Stock
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., incarnation: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ..., stock: _Optional[_Union[Stock, _Mapping]] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "message", "hint", "detail")
@@ -964,7 +994,7 @@ class SourceContent(_message.Message):
     def __init__(self, digest: _Optional[bytes] = ..., content: _Optional[bytes] = ...) -> None: ...
 
 class EnvironmentInfo(_message.Message):
-    __slots__ = ("versions", "executable", "directory", "packages", "devices", "sources")
+    __slots__ = ("versions", "executable", "directory", "packages", "devices", "sources", "cached_bytes", "cache_bytes")
     class PackagesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -978,13 +1008,17 @@ class EnvironmentInfo(_message.Message):
     PACKAGES_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
+    CACHED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     executable: str
     directory: str
     packages: _containers.ScalarMap[str, str]
     devices: _containers.RepeatedCompositeFieldContainer[Device]
     sources: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., executable: _Optional[str] = ..., directory: _Optional[str] = ..., packages: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., sources: _Optional[_Iterable[str]] = ...) -> None: ...
+    cached_bytes: int
+    cache_bytes: int
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., executable: _Optional[str] = ..., directory: _Optional[str] = ..., packages: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., sources: _Optional[_Iterable[str]] = ..., cached_bytes: _Optional[int] = ..., cache_bytes: _Optional[int] = ...) -> None: ...
 
 class Held(_message.Message):
     __slots__ = ("name", "token", "type_name", "size_bytes", "shape", "has_shape", "dtype", "device", "preview", "version", "why")

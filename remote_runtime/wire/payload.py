@@ -28,6 +28,8 @@ from cloudpickle import cloudpickle
 
 from remote_runtime.wire import kinds, problems, reducers
 from remote_runtime.wire.bundle import Bundle, opening, seal
+from remote_runtime.wire.contents import parts_of
+from remote_runtime.wire.leaves import Contents
 from remote_runtime.wire.order import Expand, Plan
 from remote_runtime.wire.problems import PackError, TooLarge
 from remote_runtime.wire.unpacking import UnpackError, unpack
@@ -66,6 +68,9 @@ class Shared(Protocol):
 
     def contents(self) -> list[tuple[str, int, Any]]:
         """Return what changed in such objects: the name in which it was found, the number, the contents."""
+
+    def contents_known(self) -> Contents:
+        """Return digests of large arrays that were made already."""
 
     def tail(self, memo: Mapping[int, tuple[int, object]], needs: Mapping[str, tuple[str, ...]]) -> Any:
         """Return what the receiver must know, given what was written: identity -> (place, object), and `needs`."""
@@ -196,6 +201,7 @@ class _Stream(cloudpickle.Pickler):
         self._mentions: dict[str, None] = {}
         self._sizes: dict[str, int] = {}
         self._written: list[str] = []
+        self._contents_end = (0, 0)
         self._by_type: dict[int, str | Callable[[Any], Any] | None] = {}
         self._begin()
 
@@ -219,6 +225,7 @@ class _Stream(cloudpickle.Pickler):
             self._append(name, content, (name, number, content))
             plan.learn(name, self.take_mentions())
         self.dump(None)
+        self._contents_end = len(self.sink.chunks), len(self.sink.buffers)
 
     def write(self, name: str, value: object) -> None:
         """Append a name and its value.
@@ -261,8 +268,10 @@ class _Stream(cloudpickle.Pickler):
         """End the stream."""
         self.dump(None)
         self.dump(self._shared.tail(self.memo.copy(), needs) if self._shared is not None else None)
-        sealed = (*self.sink.chunks, seal(*self.sink.chunks))
-        bundle = Bundle(b"".join(sealed), tuple(self.sink.buffers))
+        chunks, buffers = self.sink.chunks, self.sink.buffers
+        known = self._shared.contents_known() if self._shared is not None else {}
+        parts = parts_of(chunks, buffers, self._contents_end, known)
+        bundle = Bundle(b"".join((*chunks, seal(*chunks))), tuple(buffers), parts)
         return Packed(bundle, self._sizes, tuple(self._written), needs)
 
     def reducer_override(self, obj: Any) -> Any:

@@ -37,6 +37,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._segments: dict[int, mmap.mmap] = {}
+        self._files: dict[int, int] = {}
         self._lent: dict[_Key, tuple[weakref.ref[_Owner], int]] = {}
         self._dead: deque[_Key] = deque()
         self._shared: set[_Key] = set()
@@ -59,7 +60,7 @@ class Reader:
 
         Args:
             segment: As the peer announced it; without a size, it is gone.
-            fd: Its descriptor, which is closed here.
+            fd: Its descriptor, which is the reader's from now on.
 
         Raises:
             Failed: code "protocol", when the descriptor is missing or no such file; "memory", when it cannot be
@@ -67,6 +68,7 @@ class Reader:
         """
         if not segment.size_bytes:
             self._segments.pop(segment.segment, None)
+            self._close_file(segment.segment)
             return
         if fd is None:
             raise torn(f"segment {segment.segment} came without its descriptor")
@@ -74,11 +76,13 @@ class Reader:
             if os.fstat(fd).st_size < segment.size_bytes:
                 raise torn(f"segment {segment.segment} is shorter than announced")
             self._segments[segment.segment] = mmap.mmap(fd, segment.size_bytes, access=mmap.ACCESS_COPY)
+            self._files[segment.segment], fd = fd, None
         except OSError as error:
             message = f"{segment.size_bytes} bytes of shared memory cannot be mapped: {error}"
             raise Failed("memory", message, "free memory on this machine and run the cell again") from error
         finally:
-            os.close(fd)
+            if fd is not None:
+                os.close(fd)
 
     def view(self, block: pb.Block) -> memoryview:
         """Return the memory of a block; it is reported when the last reference to it is gone.
@@ -96,6 +100,31 @@ class Reader:
             owner = (ctypes.c_char * block.size_bytes).from_buffer(found, block.offset)
             self._lent[key] = weakref.ref(owner, partial(_note, self._dead, key)), block.size_bytes
         return memoryview(owner).cast("B")
+
+    def lends(self, seen: memoryview) -> bool:
+        """Tell whether memory is a block of the peer's, from `view`."""
+        return self._key_of(seen) is not None
+
+    def again(self, seen: memoryview) -> memoryview | None:
+        """Return what a peer has sent as memory of another value's, whatever was done with the first, uncopied.
+
+        Args:
+            seen: From `view`.
+
+        Returns:
+            None for memory that is no block of the peer's.
+
+        Raises:
+            OSError: It cannot be mapped once more.
+        """
+        owner, key = seen.obj, self._key_of(seen)
+        fd = self._files.get(key[0]) if key is not None else None
+        if key is None or fd is None:
+            return None
+        mapped = mmap.mmap(fd, seen.nbytes, access=mmap.ACCESS_COPY, offset=key[1])
+        other = (ctypes.c_char * seen.nbytes).from_buffer(mapped)
+        other.first = owner  # type: ignore[attr-defined]  # the block is in use as long as either is
+        return memoryview(other).cast("B")
 
     def freed(self) -> list[pb.Freed]:
         """Return what the peer must hear: blocks that it may use again, and those that it may not."""
@@ -116,6 +145,16 @@ class Reader:
         """End with the connection: views stay what they are, their ends are nobody's business any more."""
         with self._lock:
             self._segments, self._lent, self._dead = {}, {}, deque()
+            for segment in list(self._files):
+                self._close_file(segment)
+
+    def _key_of(self, seen: memoryview) -> _Key | None:
+        return next((key for key, (held, _) in self._lent.copy().items() if held() is seen.obj), None)
+
+    def _close_file(self, segment: int) -> None:
+        fd = self._files.pop(segment, None)
+        if fd is not None:
+            os.close(fd)
 
     def _clean(self, key: _Key, size_bytes: int) -> None:
         """Throw away the pages that were changed, so that the next value in this place is seen."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.failures import Failed
 from remote_runtime.worker.agenda import Ask
 from remote_runtime.worker.child import Child
+from remote_runtime.worker.endings import Death
 from remote_runtime.worker.handing import Delivery
 from remote_runtime.worker.ledger import Ledger
 
@@ -59,3 +61,11 @@ def settle(ledger: Ledger, child: Child, ask: Ask) -> bool:
         ask.client.deliver(Delivery(ledger, ask.kept, ask.client))
         ledger.release(ask)
     return True
+
+
+def fail(ask: Ask, death: Death) -> None:
+    """Tell a client that the user process died before it had answered."""
+    words = f"the user process {death.words} before it had answered"
+    ask.client.refuse(ask.message.request_id, Failed("worker-died", words, "run the cells again that made its names"))
+    if ask.rest_bytes > 0:
+        ask.client.leave()  # its stream stands in the middle of a bundle that will not go on

@@ -28,6 +28,7 @@ from remote_runtime.wire import frames, limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.lane import Laden, LaneReader, close_all, fds_of
+from remote_runtime.wire.stock import Stock
 from remote_runtime.worker.endings import CHANNEL, Death
 from remote_runtime.worker.footprint import Footprint
 from remote_runtime.worker.outlet import Outlet
@@ -76,6 +77,9 @@ class Child:
     Args:
         loop: Where it is watched.
         listener: Who hears from it.
+
+    Attributes:
+        stock: Contents that it holds.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> None:
@@ -86,6 +90,7 @@ class Child:
         self._reported = False
         self._shown_offset = 0
         self._reader = LaneReader()
+        self.stock = Stock()
         self.pid = 0
         self.footprint: Footprint | None = None
 
@@ -259,7 +264,9 @@ class Child:
         close_all(fds)
         if body == "freed":
             return self._listener.freed(self, message.freed)
-        if message.event.HasField("stream"):
+        if body == "stock":
+            self.stock.take(message.stock)
+        elif message.event.HasField("stream"):
             self._shown_offset = message.event.seq + len(message.event.stream.text.encode())
         return self._listener.said(self, message)
 

@@ -26,6 +26,7 @@ from remote_runtime.worker.origin import Leftovers
 from remote_runtime.worker.outputs import Outputs
 from remote_runtime.worker.shell import Shell, notice
 from remote_runtime.worker.sources import Sources
+from remote_runtime.worker.store import Store
 
 Parcel = list[Bundle]
 """A bundle in a list: whoever takes it out is the only one who holds it, and can free it."""
@@ -43,6 +44,7 @@ class Session:
         registry: Objects of handles.
         mirrors: What its kernels hold of the names.
         sources: Local modules of the notebook.
+        store: Contents that were sent.
     """
 
     shell: Shell
@@ -52,6 +54,7 @@ class Session:
     registry: returns.Registry
     mirrors: Mirrors
     sources: Sources
+    store: Store
     pid: int = field(default_factory=os.getpid)
 
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from remote_runtime.wire import forking, frames, versions
+from remote_runtime.wire import forking, frames, limits, memory, versions
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 from remote_runtime.worker.client import Client
@@ -188,6 +188,7 @@ class Keeper:
             devices=claim.devices,
             pid=self._pid,
             runs=self._run_infos(),
+            stock=self.runner.users.child.stock.all() if self.runner.users.child is not None else None,
         )
 
     def _standing(self) -> str:
@@ -217,6 +218,10 @@ class Keeper:
                 pb.Notice(text=f"the user process {death.words} while it was idle; the session's names are gone")
             )
         self.desk.broadcast(pb.FromWorker(welcome=self._welcome()))
+
+    def stocked(self, told: pb.FromWorker) -> None:
+        """See `owner.Owner`."""
+        self.desk.broadcast(told)
 
     def stranded(self) -> None:
         """See `owner.Owner`."""
@@ -293,4 +298,12 @@ def _settings(request: pb.ClaimRequest, real_ids: list[str]) -> dict[str, object
         "environment": {**request.env, "CUDA_VISIBLE_DEVICES": ",".join(real_ids)},
         "devices": [{"id": d.id, "model": d.model, "simulated": d.simulated} for d in request.devices],
         "session": request.session,
+        "cache_bytes": _cache_bytes(request),
     }
+
+
+def _cache_bytes(request: pb.ClaimRequest) -> int:
+    if request.HasField("cache_bytes"):
+        return request.cache_bytes
+    most_bytes = min(memory.ram_bytes(), request.memory_limit_bytes or memory.ram_bytes())
+    return min(limits.CACHE_BYTES, int(most_bytes * limits.CACHE_RAM_SHARE))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.worker.endings import Death
 
 
@@ -18,6 +19,9 @@ class Owner(Protocol):
 
     def replaced(self, death: Death, idle: bool) -> None:
         """Called after a user process died; `idle` when nobody waited for it."""
+
+    def stocked(self, told: pb.FromWorker) -> None:
+        """Called when other contents are held by the user process."""
 
     def stranded(self) -> None:
         """Called when there is no user process and there will be none."""

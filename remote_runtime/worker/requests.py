@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
+from remote_runtime.wire import limits, payload, versions
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire import payload, versions
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.failures import Failed
 from remote_runtime.worker import describe, tracebacks, writeback
@@ -118,7 +118,11 @@ class Requests:
         before = _memory_bytes()
         tracebacks.forget()
         self._session.shell.displayhook.forget()
-        return _removed([], before), None
+        cached_bytes = self._session.store.clear()
+        answer = _removed([], before)
+        if cached_bytes:
+            answer.removed.detail += f"\n{cached_bytes / limits.MIB:.1f} MiB were kept of what was sent"
+        return answer, None
 
     def _environment(self, _: pb.Environment, __: Parcel) -> Answer:
         packages = {dist.metadata["Name"] or "": dist.version for dist in metadata.distributions()}
@@ -126,6 +130,7 @@ class Requests:
         info.packages.update({name: version for name, version in packages.items() if name})
         info.devices.extend(self.devices)
         info.sources.extend(self._session.sources.modules)
+        info.cached_bytes, info.cache_bytes = self._session.store.idle_bytes, self._session.store.limit_bytes
         return pb.FromWorker(environment=info), None
 
     def _drop(self, asked: pb.Drop, _: Parcel) -> Answer:

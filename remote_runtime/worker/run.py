@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -95,6 +96,15 @@ class Run:
             background=self.background,
             session_id=session_id,
         )
+
+
+@dataclass
+class Ending:
+    """An End whose bundle is still arriving."""
+
+    event: pb.Event
+    rest_bytes: int
+    pieces: list[bytes] = field(default_factory=list)
 
 
 def _label(source: str) -> str:

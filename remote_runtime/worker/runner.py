@@ -13,11 +13,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from remote_runtime.wire import frames
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.failures import EVICTED, Failed
 from remote_runtime.worker import answering, endings
 from remote_runtime.worker.agenda import Agenda, Ask, Job
 from remote_runtime.worker.child import Child
@@ -26,7 +26,7 @@ from remote_runtime.worker.handing import hand_on
 from remote_runtime.worker.ledger import Ledger
 from remote_runtime.worker.nursery import Nursery
 from remote_runtime.worker.owner import Owner
-from remote_runtime.worker.run import Run
+from remote_runtime.worker.run import Ending, Run
 from remote_runtime.worker.runs import Runs
 from remote_runtime.worker.runstate import RunState, Step
 from remote_runtime.worker.succession import Succession
@@ -34,15 +34,6 @@ from remote_runtime.worker.tuning import Tuning
 from remote_runtime.worker.upload import Upload
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Ending:
-    """An End whose bundle is still arriving."""
-
-    event: pb.Event
-    rest_bytes: int
-    pieces: list[bytes] = field(default_factory=list)
 
 
 class Runner:
@@ -61,7 +52,7 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self._agenda = Agenda()
         self._latest: Run | None = None
-        self._ending: _Ending | None = None
+        self._ending: Ending | None = None
         self._bundle_id = 0
         self.users = Succession(nursery, self, self._strand)
         self.names: tuple[str, ...] = ()
@@ -202,8 +193,10 @@ class Runner:
 
     def said(self, child: Child, message: pb.FromWorker) -> None:
         """See `child.Listener`."""
-        if message.WhichOneof("body") == "event":
+        if message.HasField("event"):
             self._hear_event(child, message)
+        elif message.HasField("stock"):
+            self._owner.stocked(message)
         else:
             self._hear_answer(child, message)
 
@@ -243,7 +236,7 @@ class Runner:
         if isinstance(active, Run):
             self._bury(active, death, lost)
         elif active is not None:
-            self._fail(active, death)
+            answering.fail(active, death)
         if not self.users.closing:
             self._owner.replaced(death, active is None)
         self._next()
@@ -271,20 +264,29 @@ class Runner:
             self.ledger.refuse(child, message.event.end.bundle)
             return
         self.ledger.lend(child, message.event.end.bundle, run)
-        self._ending = _Ending(message.event, frames.awaits_data(message))
+        self._ending = Ending(message.event, frames.awaits_data(message))
         if not self._ending.rest_bytes:
             self._end(child, self._ending)
 
     def _hear_answer(self, child: Child, message: pb.FromWorker) -> None:
         run, ask = self._agenda.run, self._agenda.ask
         if run is not None and message.HasField("failure") and message.request_id == run.request_id:
-            self._agenda.active = None
-            self._close(run, endings.refused(message.failure))
+            self._refused(run, message)
         elif ask is not None and message.request_id == ask.message.request_id:
             answering.begin(self.ledger, child, ask, message)
             self._check_answered(child, ask)
         elif (header := frames.header_of(message)) is not None:
             self.ledger.refuse(child, header)
+
+    def _refused(self, run: Run, message: pb.FromWorker) -> None:
+        """End a run that cannot begin; one that only lacks what was taken to be here is sent again by who asked."""
+        self._agenda.active = None
+        if message.failure.code != EVICTED or run.stop is not None or run.owner is None:
+            stop = run.stop
+            return self._close(run, endings.withdrawn(stop) if stop else endings.refused(message.failure))
+        self._runs.unask(run)
+        run.owner.reply(message)
+        return self._next()
 
     def _check_answered(self, child: Child, ask: Ask) -> None:
         if answering.settle(self.ledger, child, ask):
@@ -301,7 +303,7 @@ class Runner:
         else:
             run.wake_followers()
 
-    def _end(self, child: Child, ending: _Ending) -> None:
+    def _end(self, child: Child, ending: Ending) -> None:
         """End a run as its user process says."""
         run, end = self._agenda.run, ending.event.end
         if run is None:
@@ -317,13 +319,6 @@ class Runner:
     def _bury(self, run: Run, death: Death, lost: Sequence[str]) -> None:
         forced = run.state is RunState.KILLING and death.why in endings.STATUS
         self._close(run, endings.killed(run.stop, death, lost) if run.stop and forced else endings.died(death, lost))
-
-    def _fail(self, ask: Ask, death: Death) -> None:
-        words = f"the user process {death.words} before it had answered"
-        hint = "run the cells again that made its names"
-        ask.client.refuse(ask.message.request_id, Failed("worker-died", words, hint))
-        if ask.rest_bytes > 0:
-            ask.client.leave()  # its stream stands in the middle of a bundle that will not go on
 
     def _close(self, run: Run, end: pb.End, pieces: Sequence[bytes] = ()) -> None:
         """The one place where a run ends."""
@@ -345,5 +340,5 @@ class Runner:
             if isinstance(job, Run):
                 self._close(job, endings.died(Death(), ()))
             elif job.answered:
-                self._fail(job, Death())
+                answering.fail(job, Death())
         self._owner.stranded()

@@ -39,6 +39,7 @@ from remote_runtime.worker.returns import Registry
 from remote_runtime.worker.shell import Shell
 from remote_runtime.worker.sources import Sources
 from remote_runtime.worker.stdin import Stdin
+from remote_runtime.worker.store import Store
 from remote_runtime.worker.streams import Streams
 
 FIGURES = "module://matplotlib_inline.backend_inline"
@@ -81,6 +82,7 @@ class UserProcess:
         self._reader = LaneReader()
         self._sharing = outputs.sharing = Sharing(pb.FromWorker, outputs.send_beside, Arena(limit_bytes=0))
         self._assembler = frames.Assembler(pb.ToWorker, self._sharing.view)
+        self._store = Store(self._sharing.reader)
         self._waiting: deque[tuple[pb.ToWorker, Parcel]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -100,7 +102,7 @@ class UserProcess:
         names = Names(shell.user_ns, shell.user_ns_hidden)
         self._sources = Sources(shell.user_ns)
         session = Session(
-            shell, self._outputs, self._interrupts, names, Registry(), Mirrors(names), self._sources
+            shell, self._outputs, self._interrupts, names, Registry(), Mirrors(names), self._sources, self._store
         )
         shell.on_code = self._on_code  # type: ignore[method-assign]
         self._executor, self._requests = Executor(session), Requests(session)
@@ -179,6 +181,7 @@ class UserProcess:
             os.makedirs(directory, exist_ok=True)
             os.chdir(directory)
             self._sources.settle(directory)
+        self._store.limit_bytes = int(settings.get("cache_bytes", 0))
         self._requests.devices = [
             pb.Device(id=row.get("id", ""), model=row.get("model", ""), simulated=bool(row.get("simulated")))
             for row in settings.get("devices") or ()
@@ -205,6 +208,8 @@ class UserProcess:
         try:
             self._interrupts.begin()
             self._share(message.share_bytes)
+            if not self._restore(message, parcel):
+                return
             if message.WhichOneof("body") == "run":
                 self._streams.repair()
                 self._comms.install()
@@ -216,5 +221,24 @@ class UserProcess:
             self._interrupts.disarm()
             self._executor.abandon(error)
         finally:
+            self._tell_stock()
             self._stdin.end()
             self._interrupts.end()
+
+    def _restore(self, message: pb.ToWorker, parcel: Parcel) -> bool:
+        """Add to a bundle what need not travel; refuse the request where that is not here."""
+        header, failed = frames.header_of(message) if parcel else None, None
+        if header is not None and header.contents:
+            try:
+                parcel.append(self._store.restored(parcel.pop(), header.contents))
+            except Failed as failure:
+                failed = pb.Failure(code=failure.code, message=failure.message, hint=failure.hint)
+            self._tell_stock()
+        if failed is not None:
+            self._outputs.send(pb.FromWorker(request_id=message.request_id, failure=failed))
+        return failed is None
+
+    def _tell_stock(self) -> None:
+        stock = self._store.news()
+        if stock is not None:
+            self._outputs.send(pb.FromWorker(stock=stock))

@@ -54,12 +54,13 @@ def test_the_nearest_wins(given: set[str], expected: str, place: Path) -> None:
 
 def test_every_setting_can_be_given_by_file(place: Path) -> None:
     names = {field.name: field.type for field in dataclasses.fields(Settings)}
-    texts = {n: {"transport": "grpc", "ahead": "never", "start": "spawn", "arena_bytes": "4096"}.get(n, f"https://x/{n}") for n in names}
+    known = {"transport": "grpc", "ahead": "never", "start": "spawn", "arena_bytes": "4096", "cache_bytes": "0"}
+    texts = {n: known.get(n, f"https://x/{n}") for n in names}
     lines = [f"{n} = 1.5" if n.endswith("_s") else f'{n} = "{text}"' for n, text in texts.items()]
     (place / "warmcell.toml").write_text("\n".join(lines))
     found = load_settings()
     assert found.url == "https://x/url" and found.idle_s == 1.5 and found.home.is_absolute()
-    assert found.arena_bytes == 4096
+    assert (found.arena_bytes, found.cache_bytes) == (4096, 0)
 
 
 @pytest.mark.parametrize("value", ["a quarter", "-1", "1.5", True])
