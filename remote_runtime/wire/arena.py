@@ -132,17 +132,16 @@ class Arena:
         self.free([block])
         return None
 
-    def write(self, block: pb.Block, source: memoryview, hasher: memory.Hasher | None = None) -> None:
+    def write(self, block: pb.Block, source: memoryview) -> None:
         """Fill a block.
 
         Args:
             block: From `allocate`, of the source's size.
             source: Contiguous bytes.
-            hasher: Takes the same bytes in the same pass.
         """
         segment = self._segments.get(block.segment)
         if segment is not None:  # else the connection has ended meanwhile
-            memory.copy(segment.memory, block.offset, source, hasher)
+            memory.copy(segment.memory, block.offset, source)
 
     def free(self, blocks: Iterable[pb.Block], abandoned: bool = False) -> None:
         """Take blocks back.

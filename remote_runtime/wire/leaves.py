@@ -11,6 +11,8 @@ from typing import Any
 
 import xxhash
 
+from remote_runtime.wire import crew
+
 _HASH_BYTES = 16
 _CODES: dict[int, tuple[types.CodeType, bytes]] = {}
 _CODES_LIMIT = 4096
@@ -48,8 +50,24 @@ def array_digest(array: Any) -> bytes:
     hashed = xxhash.xxh3_128(order.encode())
     if array.nbytes:
         flat = numpy.ascontiguousarray(array.T if order == "F" else array).reshape(-1)
-        hashed.update(flat.view(numpy.ndarray).view(numpy.uint8))
+        take(hashed, memoryview(flat.view(numpy.ndarray).view(numpy.uint8)))
     return hashed.digest() + f"{array.dtype!r} {array.shape}".encode()
+
+
+def take(hashed: xxhash.xxh3_128, memory: memoryview) -> None:
+    """Let a hash take memory; much of it as the digests of its parts, which several threads make at once."""
+    parts = crew.parts(memory.nbytes)
+    if len(parts) == 1:
+        hashed.update(memory)
+        return
+    digests = [b""] * len(parts)
+
+    def digest_part(number: int) -> None:
+        begin, end = parts[number]
+        digests[number] = xxhash.xxh3_128_digest(memory[begin:end])
+
+    crew.share(digest_part, len(parts))
+    hashed.update(b"".join(digests))
 
 
 def tensor_digest(tensor: Any) -> bytes:
@@ -63,7 +81,7 @@ def tensor_digest(tensor: Any) -> bytes:
     hashed = xxhash.xxh3_128(head + grad)
     if tensor.numel():
         flat = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
-        hashed.update(flat.view(torch.uint8).numpy())
+        take(hashed, memoryview(flat.view(torch.uint8).numpy()))
     return hashed.digest() + shape
 
 

@@ -17,17 +17,10 @@ import sys
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
-from remote_runtime.wire import limits
+from remote_runtime.wire import crew, limits
 
 PAGE_BYTES = mmap.PAGESIZE
-
-HASH_CHUNK_BYTES = 4 * limits.MIB
-"""Copied and hashed in turns of this size the second reading comes from the cache: a fifth less time."""
-
-COPY_CHUNK_BYTES = 64 * limits.MIB
-"""A copy lets Ctrl-C through between two of these. Small ones would queue for the interpreter's lock each time."""
 
 _COMMIT_BYTES = 16 * limits.MIB
 """A signal makes the system undo an allocation and begin again: larger ones might never end under a fast timer."""
@@ -38,13 +31,6 @@ _POPULATE_WRITE = 23
 _ENTRY_BYTES = 8
 _OF_THE_FILE = bytes(flags for flags in range(256) if not flags & 0xC0 or flags & 0x20)
 """Last byte of a pagemap entry whose page is absent (neither present nor swapped), or the file's own."""
-
-
-class Hasher(Protocol):
-    """What takes bytes, as `xxhash.xxh3_128()`."""
-
-    def update(self, data: memoryview, /) -> object:
-        """Take bytes."""
 
 
 def available() -> bool:
@@ -129,24 +115,23 @@ def _changed(address: int, size_bytes: int) -> bool:
     return len(entries) != count or bool(flags.translate(None, _OF_THE_FILE))
 
 
-def copy(memory: mmap.mmap, offset: int, source: memoryview, hasher: Hasher | None = None) -> None:
-    """Copy bytes into a map without holding the interpreter's lock.
+def copy(memory: mmap.mmap, offset: int, source: memoryview) -> None:
+    """Copy bytes into a map without holding the interpreter's lock, in parts and by several threads where it is much.
 
     Args:
         memory: The map.
         offset: Where in it.
         source: Contiguous; may be read-only.
-        hasher: Takes the same bytes in the same pass.
     """
     pin = ctypes.c_char.from_buffer(memory, offset)  # keeps the map from going away meanwhile
+    target, parts = ctypes.addressof(pin), crew.parts(source.nbytes)
     with _Address(source) as begin:
-        flat = source.cast("B")
-        chunk = HASH_CHUNK_BYTES if hasher is not None else COPY_CHUNK_BYTES
-        for start in range(0, flat.nbytes, chunk):
-            piece = flat[start : start + chunk]
-            ctypes.memmove(ctypes.addressof(pin) + start, begin + start, piece.nbytes)
-            if hasher is not None:
-                hasher.update(piece)
+
+        def copy_part(number: int) -> None:
+            start, end = parts[number]
+            ctypes.memmove(target + start, begin + start, end - start)
+
+        crew.share(copy_part, len(parts))
 
 
 def read(fd: int, offset: int, size_bytes: int) -> bytes:
