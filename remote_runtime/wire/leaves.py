@@ -1,6 +1,7 @@
 """Digests of what is compared as a whole: compiled code, arrays, tensors.
 
-The same contents have the same digest in every process, wherever they lie in memory.
+The same contents have the same digest in every process, wherever they lie in memory. The digest of an array or a
+tensor begins with that of its elements as they lie in memory, which is also how a large content is known on its way.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import Any
 
 import xxhash
 
-from remote_runtime.wire import crew
+from remote_runtime.wire import bulk
 
-_HASH_BYTES = 16
+CONTENT_DIGEST_BYTES = 16
+_HASH_BYTES = CONTENT_DIGEST_BYTES + 16
 _CODES: dict[int, tuple[types.CodeType, bytes]] = {}
 _CODES_LIMIT = 4096
 
@@ -43,31 +45,20 @@ def _constant(constant: object) -> bytes:
     return f"{type(constant).__name__} {constant!r}".encode()
 
 
+def content_digest(content: Any) -> bytes:
+    """Return a digest of bytes in memory; of a large content without the interpreter's lock."""
+    return bulk.digest(memoryview(content))
+
+
 def array_digest(array: Any) -> bytes:
-    """Return a digest of an array's elements, followed by its shape and kind."""
+    """Return a digest of an array's elements, followed by its order, shape and kind."""
     numpy = sys.modules["numpy"]
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-    hashed = xxhash.xxh3_128(order.encode())
+    flat: Any = b""
     if array.nbytes:
         flat = numpy.ascontiguousarray(array.T if order == "F" else array).reshape(-1)
-        take(hashed, memoryview(flat.view(numpy.ndarray).view(numpy.uint8)))
-    return hashed.digest() + f"{array.dtype!r} {array.shape}".encode()
-
-
-def take(hashed: xxhash.xxh3_128, memory: memoryview) -> None:
-    """Let a hash take memory; much of it as the digests of its parts, which several threads make at once."""
-    parts = crew.parts(memory.nbytes)
-    if len(parts) == 1:
-        hashed.update(memory)
-        return
-    digests = [b""] * len(parts)
-
-    def digest_part(number: int) -> None:
-        begin, end = parts[number]
-        digests[number] = xxhash.xxh3_128_digest(memory[begin:end])
-
-    crew.share(digest_part, len(parts))
-    hashed.update(b"".join(digests))
+        flat = flat.view(numpy.ndarray).view(numpy.uint8)
+    return content_digest(flat) + order.encode() * 16 + f"{array.dtype!r} {array.shape}".encode()
 
 
 def tensor_digest(tensor: Any) -> bytes:
@@ -77,12 +68,12 @@ def tensor_digest(tensor: Any) -> bytes:
     head = f"{type(tensor).__name__} {tensor.requires_grad}".encode()
     shape = f"{tensor.dtype} {tuple(tensor.shape)}".encode()
     if tensor.device.type != "cpu" or tensor.layout != torch.strided or tensor.is_quantized:
-        return xxhash.xxh3_128_digest(head + b"%d %d" % (id(tensor), tensor._version) + grad) + shape
-    hashed = xxhash.xxh3_128(head + grad)
+        changes = b"%d %d" % (id(tensor), tensor._version)
+        return xxhash.xxh3_128_digest(changes) + xxhash.xxh3_128_digest(head + grad) + shape
+    flat: Any = b""
     if tensor.numel():
-        flat = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
-        take(hashed, memoryview(flat.view(torch.uint8).numpy()))
-    return hashed.digest() + shape
+        flat = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return content_digest(flat) + xxhash.xxh3_128_digest(head + grad) + shape
 
 
 def shape_in(digest: bytes) -> bytes:

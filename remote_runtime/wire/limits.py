@@ -17,6 +17,9 @@ INLINE_BYTES = 64 * KIB
 SHARED_BYTES = 64 * KIB
 """On one host a buffer from this size on travels in shared memory; a smaller one is copied sooner than mapped."""
 
+SEALED_BYTES = 2 * MIB
+"""From this size on it is quicker to ask the system whether shared memory was written to than to hash it."""
+
 SEGMENT_BYTES = 64 * MIB
 """Smallest file of shared memory; its pages exist only once they were needed."""
 

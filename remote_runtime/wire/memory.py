@@ -1,7 +1,7 @@
 """Shared memory as the system gives it: files without a name, their pages, copies into and out of them.
 
-    create -> descriptor --commit--> pages that exist --copy--> bytes
-                                                      --drop--> pages given back
+    create -> descriptor --commit--> pages that exist --copying--> bytes
+                                                      --drop-----> pages given back
 
 A write to a page that the system cannot supply kills the process, so pages are asked for before they are
 written: `commit` fails with an error instead.
@@ -14,11 +14,12 @@ import errno
 import mmap
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
-from remote_runtime.wire import crew, limits
+from remote_runtime.wire import limits
 
 PAGE_BYTES = mmap.PAGESIZE
 
@@ -99,12 +100,17 @@ def forget_changes(private: mmap.mmap, offset: int, size_bytes: int) -> None:
     """
     length = pages(size_bytes)
     address = ctypes.addressof(ctypes.c_char.from_buffer(private, offset))
-    if _changed(address, length):
+    if is_changed(address, length):
         private.madvise(mmap.MADV_DONTNEED, offset, length)
 
 
-def _changed(address: int, size_bytes: int) -> bool:
-    """Tell whether a range of a copy-on-write map has pages of its own; yes where the system does not say."""
+def is_changed(address: int, size_bytes: int) -> bool:
+    """Tell whether a range of a copy-on-write map has pages of its own; yes where the system does not say.
+
+    Args:
+        address: Of its first page.
+        size_bytes: Whole pages.
+    """
     count = size_bytes // PAGE_BYTES * _ENTRY_BYTES
     try:
         with open("/proc/self/pagemap", "rb", buffering=0) as file:
@@ -115,8 +121,9 @@ def _changed(address: int, size_bytes: int) -> bool:
     return len(entries) != count or bool(flags.translate(None, _OF_THE_FILE))
 
 
-def copy(memory: mmap.mmap, offset: int, source: memoryview) -> None:
-    """Copy bytes into a map without holding the interpreter's lock, in parts and by several threads where it is much.
+@contextmanager
+def copying(memory: mmap.mmap, offset: int, source: memoryview) -> Iterator[Callable[[int, int], None]]:
+    """Give what copies a range of bytes into a map, without holding the interpreter's lock; in any thread.
 
     Args:
         memory: The map.
@@ -124,14 +131,9 @@ def copy(memory: mmap.mmap, offset: int, source: memoryview) -> None:
         source: Contiguous; may be read-only.
     """
     pin = ctypes.c_char.from_buffer(memory, offset)  # keeps the map from going away meanwhile
-    target, parts = ctypes.addressof(pin), crew.parts(source.nbytes)
-    with _Address(source) as begin:
-
-        def copy_part(number: int) -> None:
-            start, end = parts[number]
-            ctypes.memmove(target + start, begin + start, end - start)
-
-        crew.share(copy_part, len(parts))
+    target = ctypes.addressof(pin)
+    with Address(source) as begin:
+        yield lambda start, end: ctypes.memmove(target + start, begin + start, end - start)
 
 
 def read(fd: int, offset: int, size_bytes: int) -> bytes:
@@ -179,8 +181,8 @@ class _Buffer(ctypes.Structure):
     )
 
 
-class _Address:
-    """The address of a buffer, held while it is used; ctypes itself refuses read-only ones."""
+class Address:
+    """The address of a buffer, which is held while it is used; ctypes itself refuses read-only ones."""
 
     def __init__(self, source: memoryview) -> None:
         self._source, self._found = source, _Buffer()

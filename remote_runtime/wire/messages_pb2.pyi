@@ -334,14 +334,16 @@ class BundleHeader(_message.Message):
     def __init__(self, bundle_id: _Optional[int] = ..., inline_pickle: _Optional[bytes] = ..., pickle_bytes: _Optional[int] = ..., buffer_bytes: _Optional[_Iterable[int]] = ..., blocks: _Optional[_Iterable[_Union[Block, _Mapping]]] = ...) -> None: ...
 
 class Block(_message.Message):
-    __slots__ = ("segment", "offset", "size_bytes")
+    __slots__ = ("segment", "offset", "size_bytes", "digest")
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
     segment: int
     offset: int
     size_bytes: int
-    def __init__(self, segment: _Optional[int] = ..., offset: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    digest: bytes
+    def __init__(self, segment: _Optional[int] = ..., offset: _Optional[int] = ..., size_bytes: _Optional[int] = ..., digest: _Optional[bytes] = ...) -> None: ...
 
 class Segment(_message.Message):
     __slots__ = ("segment", "size_bytes")
