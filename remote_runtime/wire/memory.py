@@ -29,6 +29,9 @@ _COMMIT_BYTES = 16 * limits.MIB
 _POPULATE_WRITE = 23
 """MADV_POPULATE_WRITE, of Linux 5.14."""
 
+PAGE_TABLE = "/proc/self/pagemap"
+"""Tells of each page of this process whether it is its own; readable without rights, and absent in some sandboxes."""
+
 _ENTRY_BYTES = 8
 _OF_THE_FILE = bytes(flags for flags in range(256) if not flags & 0xC0 or flags & 0x20)
 """Last byte of a pagemap entry whose page is absent (neither present nor swapped), or the file's own."""
@@ -113,7 +116,7 @@ def is_changed(address: int, size_bytes: int) -> bool:
     """
     count = size_bytes // PAGE_BYTES * _ENTRY_BYTES
     try:
-        with open("/proc/self/pagemap", "rb", buffering=0) as file:
+        with open(PAGE_TABLE, "rb", buffering=0) as file:
             entries = os.pread(file.fileno(), count, address // PAGE_BYTES * _ENTRY_BYTES)
     except OSError:
         return True
