@@ -186,6 +186,11 @@ def send(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
         CaptureError: A value cannot travel.
         SessionLost: The session, or a handle's memory, is gone.
     """
+    with trip.far.mirror.loading(trip.far.session.ramp):
+        return _send(trip, cell, plan)
+
+
+def _send(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
     capture = pack_up(trip, cell, plan)
     run, mirror = run_of(trip, cell, plan, capture), trip.far.mirror
     with capture.kept_if_sent():
