@@ -188,6 +188,11 @@ def send(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
     """
     for job in trip.connection.jobs.values():
         job.settle_early()
+    with trip.far.mirror.loading(trip.far.session.ramp):
+        return _send(trip, cell, plan)
+
+
+def _send(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
     aliased = trip.far.mirror.aliased(plan.binds & plan.reads)
     capture = pack_up(trip, cell, plan)
     run, mirror = run_of(trip, cell, plan, capture), trip.far.mirror

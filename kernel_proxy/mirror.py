@@ -11,7 +11,8 @@ from __future__ import annotations
 import secrets
 import sys
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from remote_runtime.wire import messages_pb2 as pb
@@ -21,6 +22,7 @@ from remote_runtime.wire.delta import Delta
 from remote_runtime.wire.digests import Reference, look
 from remote_runtime.wire.mirror import Mirror
 from remote_runtime.wire.payload import Packed
+from remote_runtime.wire.ramp import Ramp
 
 ALIASES = 1000
 """Objects of one value that are asked who holds them."""
@@ -42,6 +44,7 @@ class SessionMirror:
         self._replaced: dict[int, dict[str, int]] = {}
         self._gone: list[str] = []
         self._held: Delta | None = None
+        self._take: Callable[[memoryview], bytes] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -50,7 +53,22 @@ class SessionMirror:
 
     def delta(self) -> Delta:
         """Begin what a bundle must carry."""
-        return Delta(self._mirror, self._namespace.__getitem__)
+        return Delta(self._mirror, self._namespace.__getitem__, self._take)
+
+    @contextmanager
+    def loading(self, ramp: Ramp | None) -> Iterator[None]:
+        """Copy ahead what a delta finds to be another value, until it is sent.
+
+        Args:
+            ramp: Takes it; None where nothing travels in shared memory.
+        """
+        try:
+            self._take = ramp.take if ramp is not None else None
+            yield
+        finally:
+            self._take = None
+            if ramp is not None:
+                ramp.clear()
 
     def needs(self, name: str) -> tuple[str, ...]:
         """Return the names that code in a name's value mentions."""

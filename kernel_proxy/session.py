@@ -24,6 +24,7 @@ from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import payload, versions
 from remote_runtime.wire.arrival import Arrival
 from remote_runtime.wire.bundle import Bundle
+from remote_runtime.wire.ramp import Ramp
 
 __all__ = ["RunStream", "Session"]
 
@@ -76,6 +77,12 @@ class Session:
     def incarnation(self) -> int:
         """A number that changes when the session's memory was lost."""
         return self._attachment.welcome.incarnation
+
+    @property
+    def ramp(self) -> Ramp | None:
+        """Where large values are copied before they are sent; None where they travel otherwise."""
+        sharing = self._attachment.sharing
+        return sharing.ramp if sharing is not None else None
 
     @property
     def lost(self) -> pb.Failure | None:

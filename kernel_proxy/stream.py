@@ -177,10 +177,10 @@ class Attachment:
             raise
 
     @property
-    def shares_memory(self) -> bool:
-        """Whether large values go by shared memory now; on another stream they may not."""
+    def sharing(self) -> Sharing | None:
+        """Shared memory, where large values go by it now; on another stream they may not."""
         outgoing = self._outgoing
-        return outgoing is not None and outgoing.sharing is not None
+        return outgoing.sharing if outgoing is not None else None
 
     def send(self, parcel: Parcel) -> None:
         """Send a parcel, at the next `flush` or soon; while the stream is broken only what the exchange resumes."""

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from remote_runtime.wire import limits, memory
+from remote_runtime.wire import bulk, limits, memory
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.blocks import Space
 
@@ -132,17 +132,16 @@ class Arena:
         self.free([block])
         return None
 
-    def write(self, block: pb.Block, source: memoryview, hasher: memory.Hasher | None = None) -> None:
-        """Fill a block.
+    def write(self, block: pb.Block, source: memoryview) -> None:
+        """Fill a block, and note in it the digest of what it holds.
 
         Args:
             block: From `allocate`, of the source's size.
             source: Contiguous bytes.
-            hasher: Takes the same bytes in the same pass.
         """
         segment = self._segments.get(block.segment)
         if segment is not None:  # else the connection has ended meanwhile
-            memory.copy(segment.memory, block.offset, source, hasher)
+            block.digest = bulk.copy(segment.memory, block.offset, source)
 
     def free(self, blocks: Iterable[pb.Block], abandoned: bool = False) -> None:
         """Take blocks back.

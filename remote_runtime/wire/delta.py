@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from remote_runtime.wire import patches
 from remote_runtime.wire.digests import Look, is_canonical, look
-from remote_runtime.wire.leaves import Contents, shape_in
+from remote_runtime.wire.leaves import Contents, array_digest, bulk_of, shape_in
 from remote_runtime.wire.mirror import Mirror
 from remote_runtime.wire.patches import Content
 
@@ -30,6 +30,7 @@ class Delta:
     Args:
         mirror: This end's records.
         find: Returns what a name stands for here; raises KeyError.
+        take: Copies memory that will probably travel, see `ramp.Ramp.take`.
 
     Attributes:
         same: Names that need not travel.
@@ -40,6 +41,7 @@ class Delta:
 
     mirror: Mirror
     find: Callable[[str], object]
+    take: Callable[[memoryview], bytes] | None = None
     same: set[str] = field(default_factory=set)
     changed: dict[str, Look] = field(default_factory=dict)
     new: dict[str, Look | None] = field(default_factory=dict)
@@ -66,7 +68,8 @@ class Delta:
         """
         if name in self._values:
             return "same" if name in self.same else "changed" if name in self.changed else "new"
-        is_same, seen = self.mirror.is_same(name, value, rebound or force, self._known)
+        taken = self._taken(name, value, force, rebound)
+        is_same, seen = self.mirror.is_same(name, value, rebound or force, self._known, taken)
         self._values[name] = value
         if seen is not None and seen.took_s > self.SLOW_S:
             self.slow[name] = seen.took_s
@@ -176,6 +179,14 @@ class Delta:
         for number in self._named:
             self.mirror.twins.drop(number)
         self._named = []
+
+    def _taken(self, name: str, value: object, force: bool, rebound: bool) -> dict[int, bytes]:
+        """Copy a large array that surely travels, instead of comparing it before."""
+        content = bulk_of(value) if self.take is not None else None
+        if self.take is None or content is None or not (force or self.mirror.is_another(name, value, rebound)):
+            return {}
+        digest = self.take(content)
+        return {id(value): array_digest(value, digest)} if digest else {}
 
     # ---- small parts --------------------------------------------------------------------------------------
 

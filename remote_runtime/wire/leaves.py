@@ -12,10 +12,11 @@ from typing import Any
 
 import xxhash
 
-from remote_runtime.wire import limits
+from remote_runtime.wire import bulk, crew, limits
 
 CONTENT_DIGEST_BYTES = 16
 _HASH_BYTES = CONTENT_DIGEST_BYTES + 16
+_SAMPLE_BYTES = 4096
 Contents = dict[tuple[int, int], tuple[bytes, object]]
 """Address and size of large arrays -> digest of their elements; and who holds the memory, so that it stays theirs."""
 
@@ -67,18 +68,51 @@ def _undressed(part: object) -> object:
 
 def content_digest(content: Any) -> bytes:
     """Return a digest of bytes in memory; of a large content without the interpreter's lock."""
-    return xxhash.xxh3_128_digest(content)
+    return bulk.digest(memoryview(content))
 
 
-def array_digest(array: Any) -> bytes:
-    """Return a digest of an array's elements, followed by its order, shape and kind."""
+def array_digest(array: Any, content: bytes = b"") -> bytes:
+    """Return a digest of an array's elements, followed by its order, shape and kind.
+
+    Args:
+        array: A numpy array.
+        content: The `content_digest` of its elements, where that is known.
+    """
+    order = b"F" if _is_fortran(array) else b"C"
+    return (content or content_digest(_flat(array))) + order * 16 + f"{array.dtype!r} {array.shape}".encode()
+
+
+def _is_fortran(array: Any) -> bool:
+    return array.flags.f_contiguous and not array.flags.c_contiguous
+
+
+def _flat(array: Any) -> Any:
+    """Return an array's bytes as they lie in memory; of one with gaps, as a copy without."""
     numpy = sys.modules["numpy"]
-    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-    flat: Any = b""
-    if array.nbytes:
-        flat = numpy.ascontiguousarray(array.T if order == "F" else array).reshape(-1)
-        flat = flat.view(numpy.ndarray).view(numpy.uint8)
-    return content_digest(flat) + order.encode() * 16 + f"{array.dtype!r} {array.shape}".encode()
+    if not array.nbytes:
+        return b""
+    flat = numpy.ascontiguousarray(array.T if _is_fortran(array) else array).reshape(-1)
+    return flat.view(numpy.ndarray).view(numpy.uint8)
+
+
+def bulk_of(value: Any) -> memoryview | None:
+    """Return the bytes of a large array that lie in memory as they travel; None for any other value."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or type(value) is not numpy.ndarray or value.nbytes < crew.SPLIT_BYTES:
+        return None
+    return None if value.dtype.hasobject or not value.flags.forc else memoryview(_flat(value))
+
+
+def sample(value: Any) -> bytes:
+    """Return a digest of a few bytes of what `bulk_of` returns; empty where that is nothing.
+
+    Values with different samples are different. More is not to be told from it.
+    """
+    content = bulk_of(value)
+    if content is None:
+        return b""
+    places = (0, content.nbytes // 2, content.nbytes - _SAMPLE_BYTES)
+    return xxhash.xxh3_64_digest(b"".join(content[place : place + _SAMPLE_BYTES] for place in places))
 
 
 def tensor_digest(tensor: Any) -> bytes:

@@ -25,6 +25,8 @@ CACHE_BYTES = 1024 * MIB
 
 CACHE_RAM_SHARE = 1 / 16
 """The part of a worker's memory that it may take for that, where this is less."""
+SEALED_BYTES = 2 * MIB
+"""From this size on it is quicker to ask the system whether shared memory was written to than to hash it."""
 
 SEGMENT_BYTES = 64 * MIB
 """Smallest file of shared memory; its pages exist only once they were needed."""

@@ -1,7 +1,7 @@
 """Shared memory as the system gives it: files without a name, their pages, copies into and out of them.
 
-    create -> descriptor --commit--> pages that exist --copy--> bytes
-                                                      --drop--> pages given back
+    create -> descriptor --commit--> pages that exist --copying--> bytes
+                                                      --drop-----> pages given back
 
 A write to a page that the system cannot supply kills the process, so pages are asked for before they are
 written: `commit` fails with an error instead.
@@ -14,20 +14,14 @@ import errno
 import mmap
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 from remote_runtime.wire import limits
 
 PAGE_BYTES = mmap.PAGESIZE
-
-HASH_CHUNK_BYTES = 4 * limits.MIB
-"""Copied and hashed in turns of this size the second reading comes from the cache: a fifth less time."""
-
-COPY_CHUNK_BYTES = 64 * limits.MIB
-"""A copy lets Ctrl-C through between two of these. Small ones would queue for the interpreter's lock each time."""
 
 _COMMIT_BYTES = 16 * limits.MIB
 """A signal makes the system undo an allocation and begin again: larger ones might never end under a fast timer."""
@@ -35,16 +29,12 @@ _COMMIT_BYTES = 16 * limits.MIB
 _POPULATE_WRITE = 23
 """MADV_POPULATE_WRITE, of Linux 5.14."""
 
+PAGE_TABLE = "/proc/self/pagemap"
+"""Tells of each page of this process whether it is its own; readable without rights, and absent in some sandboxes."""
+
 _ENTRY_BYTES = 8
 _OF_THE_FILE = bytes(flags for flags in range(256) if not flags & 0xC0 or flags & 0x20)
 """Last byte of a pagemap entry whose page is absent (neither present nor swapped), or the file's own."""
-
-
-class Hasher(Protocol):
-    """What takes bytes, as `xxhash.xxh3_128()`."""
-
-    def update(self, data: memoryview, /) -> object:
-        """Take bytes."""
 
 
 def available() -> bool:
@@ -102,7 +92,7 @@ def commit(fd: int, memory: mmap.mmap, start: int, end: int) -> None:
 
 def address_of(source: memoryview) -> int:
     """Return where a buffer lies."""
-    with _Address(source) as begin:
+    with Address(source) as begin:
         return begin
 
 
@@ -119,15 +109,20 @@ def forget_changes(private: mmap.mmap, offset: int, size_bytes: int) -> None:
     """
     length = pages(size_bytes)
     address = ctypes.addressof(ctypes.c_char.from_buffer(private, offset))
-    if _changed(address, length):
+    if is_changed(address, length):
         private.madvise(mmap.MADV_DONTNEED, offset, length)
 
 
-def _changed(address: int, size_bytes: int) -> bool:
-    """Tell whether a range of a copy-on-write map has pages of its own; yes where the system does not say."""
+def is_changed(address: int, size_bytes: int) -> bool:
+    """Tell whether a range of a copy-on-write map has pages of its own; yes where the system does not say.
+
+    Args:
+        address: Of its first page.
+        size_bytes: Whole pages.
+    """
     count = size_bytes // PAGE_BYTES * _ENTRY_BYTES
     try:
-        with open("/proc/self/pagemap", "rb", buffering=0) as file:
+        with open(PAGE_TABLE, "rb", buffering=0) as file:
             entries = os.pread(file.fileno(), count, address // PAGE_BYTES * _ENTRY_BYTES)
     except OSError:
         return True
@@ -135,24 +130,19 @@ def _changed(address: int, size_bytes: int) -> bool:
     return len(entries) != count or bool(flags.translate(None, _OF_THE_FILE))
 
 
-def copy(memory: mmap.mmap, offset: int, source: memoryview, hasher: Hasher | None = None) -> None:
-    """Copy bytes into a map without holding the interpreter's lock.
+@contextmanager
+def copying(memory: mmap.mmap, offset: int, source: memoryview) -> Iterator[Callable[[int, int], None]]:
+    """Give what copies a range of bytes into a map, without holding the interpreter's lock; in any thread.
 
     Args:
         memory: The map.
         offset: Where in it.
         source: Contiguous; may be read-only.
-        hasher: Takes the same bytes in the same pass.
     """
     pin = ctypes.c_char.from_buffer(memory, offset)  # keeps the map from going away meanwhile
-    with _Address(source) as begin:
-        flat = source.cast("B")
-        chunk = HASH_CHUNK_BYTES if hasher is not None else COPY_CHUNK_BYTES
-        for start in range(0, flat.nbytes, chunk):
-            piece = flat[start : start + chunk]
-            ctypes.memmove(ctypes.addressof(pin) + start, begin + start, piece.nbytes)
-            if hasher is not None:
-                hasher.update(piece)
+    target = ctypes.addressof(pin)
+    with Address(source) as begin:
+        yield lambda start, end: ctypes.memmove(target + start, begin + start, end - start)
 
 
 def read(fd: int, offset: int, size_bytes: int) -> bytes:
@@ -200,8 +190,8 @@ class _Buffer(ctypes.Structure):
     )
 
 
-class _Address:
-    """The address of a buffer, held while it is used; ctypes itself refuses read-only ones."""
+class Address:
+    """The address of a buffer, which is held while it is used; ctypes itself refuses read-only ones."""
 
     def __init__(self, source: memoryview) -> None:
         self._source, self._found = source, _Buffer()

@@ -444,14 +444,16 @@ class Stock(_message.Message):
     def __init__(self, added: _Optional[_Iterable[_Union[Content, _Mapping]]] = ..., gone: _Optional[_Iterable[_Union[Content, _Mapping]]] = ...) -> None: ...
 
 class Block(_message.Message):
-    __slots__ = ("segment", "offset", "size_bytes")
+    __slots__ = ("segment", "offset", "size_bytes", "digest")
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
     segment: int
     offset: int
     size_bytes: int
-    def __init__(self, segment: _Optional[int] = ..., offset: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    digest: bytes
+    def __init__(self, segment: _Optional[int] = ..., offset: _Optional[int] = ..., size_bytes: _Optional[int] = ..., digest: _Optional[bytes] = ...) -> None: ...
 
 class Segment(_message.Message):
     __slots__ = ("segment", "size_bytes")

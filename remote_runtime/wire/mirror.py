@@ -14,6 +14,7 @@ from typing import Any
 
 from remote_runtime.wire.atoms import ATOMS, same_atom
 from remote_runtime.wire.digests import Look, Reference, look
+from remote_runtime.wire.leaves import sample
 from remote_runtime.wire.twins import Held, Twins, held
 
 DOUBT = b"?"
@@ -34,6 +35,7 @@ class Record:
         numbers: Of the objects in it, in order; 0 for one without a twin.
         version: Of the name there, when both ends were equal.
         needs: Names that code in it mentions.
+        sample: Of a large array, see `leaves.sample`; empty for any other value.
     """
 
     value: Held
@@ -41,6 +43,7 @@ class Record:
     numbers: tuple[int, ...] = ()
     version: int = 0
     needs: tuple[str, ...] = ()
+    sample: bytes = b""
 
 
 class Mirror:
@@ -59,7 +62,12 @@ class Mirror:
         self.reference = reference
 
     def is_same(
-        self, name: str, value: object, rebound: bool = False, taken: Container[int] = ()
+        self,
+        name: str,
+        value: object,
+        rebound: bool = False,
+        taken: Container[int] = (),
+        known: Mapping[int, bytes] | None = None,
     ) -> tuple[bool, Look | None]:
         """Tell whether a name's value is what it was; and what was seen of it, where it was walked.
 
@@ -68,11 +76,12 @@ class Mirror:
             value: What it stands for now.
             rebound: Whether an equal value made anew counts as another one.
             taken: Numbers that stand for what they stood for, whatever is equal to it.
+            known: Digests of leaves that need not be made again, by identity.
         """
         record = self.records.get(name)
         if type(value) in ATOMS:
             return record is not None and record.digest == b"" and same_atom(value, record.value()), None
-        seen = look(value, self.reference)
+        seen = look(value, self.reference, known)
         if record is None or seen is None or seen.digest != record.digest:
             return False, seen
         number = self.twins.number
@@ -95,6 +104,14 @@ class Mirror:
         again = look(value, self.reference)
         return again is not None and again.digest == seen.digest
 
+    def is_another(self, name: str, value: object, rebound: bool = False) -> bool:
+        """Tell whether a large array surely is not what `is_same` calls the same; else it may or may not be."""
+        record = self.records.get(name)
+        is_it = record is not None and record.value() is value
+        if self.twins.number(value) and not is_it:  # known under another name
+            return False
+        return record is None or (rebound and not is_it) or record.sample != sample(value)
+
     def keep(self, name: str, value: object, seen: Look | None, needs: Iterable[str] | None = None) -> None:
         """Note that both ends are equal in a name; `tidy` when all are noted."""
         before = self.records.get(name)
@@ -105,7 +122,7 @@ class Mirror:
         known = tuple(needs) if needs is not None else (before.needs if before is not None else ())
         version = before.version if before is not None else 0
         digest = seen.digest if seen is not None else b"" if type(value) in ATOMS else None
-        self.records[name] = Record(held(value), digest, numbers, version, known)
+        self.records[name] = Record(held(value), digest, numbers, version, known, sample(value))
         if seen is not None:
             for obj in seen.objects:
                 number = self.twins.number(obj)

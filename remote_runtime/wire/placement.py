@@ -5,25 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from remote_runtime.wire import limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.arena import Arena
 from remote_runtime.wire.bundle import Bundle
-from remote_runtime.wire.memory import Hasher
+from remote_runtime.wire.ramp import Ramp
 
 STREAMED = pb.Block()
 """Stands for a buffer that travels as data frames."""
 
 
-def place(bundle: Bundle, arena: Arena, hashers: Mapping[int, Hasher] | None = None) -> list[pb.Block]:
+def place(bundle: Bundle, arena: Arena, ramp: Ramp | None = None) -> list[pb.Block]:
     """Copy a bundle's large buffers into shared memory.
 
     Args:
         bundle: What will travel.
         arena: The sender's. Its `news` must reach the receiver before the header does.
-        hashers: Place of a buffer -> takes its bytes in the same pass. Only placed buffers are hashed.
+        ramp: What was copied ahead.
 
     Returns:
         One block for each buffer, `STREAMED` for those that travel as data frames; empty when all of them do.
@@ -32,12 +32,16 @@ def place(bundle: Bundle, arena: Arena, hashers: Mapping[int, Hasher] | None = N
     ahead_bytes = sum(sizes)
     blocks: list[pb.Block] = []
     try:
-        for index, (buffer, size_bytes) in enumerate(zip(bundle.buffers, sizes, strict=True)):
+        for buffer, size_bytes in zip(bundle.buffers, sizes, strict=True):
             ahead_bytes -= size_bytes
+            block = ramp.found(buffer) if ramp is not None and size_bytes else None
+            if block is not None:
+                blocks.append(block)
+                continue
             block = arena.allocate(size_bytes, ahead_bytes) if size_bytes else None
             blocks.append(block or STREAMED)
             if block is not None:
-                arena.write(block, buffer, (hashers or {}).get(index))
+                arena.write(block, buffer)
     except BaseException:  # Ctrl-C between two copies: nobody will hear of these blocks
         take_back(arena, blocks)
         raise

@@ -21,7 +21,7 @@ import weakref
 from collections import deque
 from functools import partial
 
-from remote_runtime.wire import memory
+from remote_runtime.wire import memory, seals
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.arriving import torn
 from remote_runtime.wire.failures import Failed
@@ -98,6 +98,7 @@ class Reader:
                 raise torn(f"byte {block.offset} of segment {block.segment} was sent twice")
             # Each block has its own exporter: whatever is built on the view, and views of it, refer to that.
             owner = (ctypes.c_char * block.size_bytes).from_buffer(found, block.offset)
+            seals.seal(owner, block.digest)
             self._lent[key] = weakref.ref(owner, partial(_note, self._dead, key)), block.size_bytes
         return memoryview(owner).cast("B")
 

@@ -1,5 +1,6 @@
 """Both directions of shared memory at one end of a connection; both ends have one of these.
 
+    memory --ramp--> what will probably travel, copied ahead
     Bundle --place--> blocks, after the peer has been told what it must know   arena ==memory==> peer's reader
     message --take--> segments and freed blocks of the peer's                  reader <==memory== peer's arena
 
@@ -16,6 +17,7 @@ from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.arena import Arena
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.placement import place, take_back
+from remote_runtime.wire.ramp import Ramp
 from remote_runtime.wire.reader import Reader
 
 Post = Callable[[pb.ToWorker | pb.FromWorker, int | None], None]
@@ -33,7 +35,7 @@ class Sharing:
 
     def __init__(self, kind: type[pb.ToWorker] | type[pb.FromWorker], post: Post, arena: Arena) -> None:
         self._kind, self._post = kind, post
-        self.arena, self.reader = arena, Reader()
+        self.arena, self.reader, self.ramp = arena, Reader(), Ramp(arena)
         self._ended = threading.Event()
         self._noticed = False
 
@@ -51,7 +53,8 @@ class Sharing:
         Returns:
             One block for each buffer, as `placement.place`.
         """
-        blocks = place(bundle, self.arena)
+        blocks = place(bundle, self.arena, self.ramp)
+        self.ramp.clear()
         self.report()
         return blocks
 
@@ -96,6 +99,7 @@ class Sharing:
     def close(self) -> None:
         """End with the connection; values that came or went live on."""
         self._ended.set()
+        self.ramp.clear()
         self.arena.close()
         self.reader.close()
 

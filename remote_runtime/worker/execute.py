@@ -190,9 +190,11 @@ class Executor:
         """Look for inputs that the run changed; nothing of them goes back from where nothing shall."""
         if job.party is None:
             return Changes()
-        changes = job.party.compare(bound)
+        changes, ramp = job.party.compare(bound), self._session.outputs.ramp
         if job.run.background or job.run.returns.none:
             changes.delta = None
+        elif changes.delta is not None and ramp is not None:
+            changes.delta.take = ramp.take
         return changes
 
     def _tell(self, job: _Job, bound: list[str], chosen: returns.Chosen) -> None:

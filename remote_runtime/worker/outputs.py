@@ -29,6 +29,7 @@ from remote_runtime.wire import frames, limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.lane import Laden, send_laden
+from remote_runtime.wire.ramp import Ramp
 from remote_runtime.wire.sharing import Sharing
 from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.origin import CAPTURE, RUN, run_here, start_apart
@@ -107,6 +108,11 @@ class Outputs:
         self.run_id = ""
         self.sharing: Sharing | None = None
         self.shares = False
+
+    @property
+    def ramp(self) -> Ramp | None:
+        """Where large values are copied before they are sent; None where they travel otherwise."""
+        return self.sharing.ramp if self.sharing is not None and self.shares else None
 
     @property
     def origin(self) -> str:
@@ -223,6 +229,7 @@ class Outputs:
         with self._interrupts:
             follow = self._announced(message, bundle) if bundle is not None else ()
             if self.sharing is not None:
+                self.sharing.ramp.clear()  # of what did not travel after all
                 self.sharing.report()
             self._transmit(frames.control(message))
             for frame in follow:

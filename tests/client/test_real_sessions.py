@@ -158,10 +158,10 @@ def test_a_worker_of_this_host_is_reached_by_its_lane_unless_grpc_is_asked_for(
     runtime: Runtime, settings: Settings
 ) -> None:
     session = runtime.open("cpu", "nb", "nb.ipynb", {})
-    assert session._attachment.shares_memory
+    assert session._attachment.sharing
     other = connect(dataclasses.replace(settings, transport="grpc"))
     by_grpc = other.open("cpu", "nb", "nb.ipynb", {}, must_exist=True)
-    assert not by_grpc._attachment.shares_memory
+    assert not by_grpc._attachment.sharing
     assert text(by_grpc, "x = 7; print(x)") == text(session, "print(x)") == "7\n"
     other.close()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from remote_runtime.wire import memory
 from tests.kernels import LiveKernel
 from tests.notebook.conftest import code, kernel_in, receipt
 
@@ -154,3 +155,35 @@ def test_results_that_find_no_room_there_come_with_one_notice(home: Path) -> Non
             shown = kernel.run("%%gpu -o z\nimport numpy\nz = numpy.ones(5 << 20)")
             told += [output for output in shown.outputs if "large results come by the stream" in str(output)]
         assert len(told) == 1 and printed(kernel, "print(z.sum())") == f"{5 << 20}.0\n"
+
+
+COUNTING = """
+%%gpu
+import collections
+from remote_runtime.wire import bulk
+hashed, was = collections.Counter(), bulk.xxhash.xxh3_128_digest
+def counted(content):
+    hashed[len(content) >> 20 > 0] += 1
+    return was(content)
+bulk.xxhash.xxh3_128_digest = counted
+"""
+
+
+@pytest.mark.skipif(not Path(memory.PAGE_TABLE).exists(), reason="the system does not tell which pages were written to")
+def test_the_session_hashes_what_a_cell_has_written_to_and_nothing_else(kernel: LiveKernel) -> None:
+    printed(kernel, COUNTING.strip())
+    hashed = "%%gpu\nprint(hashed[True]); hashed.clear()"
+    printed(kernel, "%%gpu\ns = int(x.sum())")
+    printed(kernel, "%%gpu\ns = int(x[::4096].sum())")
+    assert printed(kernel, hashed) == "0\n"
+    printed(kernel, "%%gpu\nx[5] = 99")
+    assert printed(kernel, "print(x[5], x[4], x[6])") == "99 4 6\n"
+    assert int(printed(kernel, hashed)) > 0
+
+
+def test_an_array_that_came_back_is_sent_no_more_until_it_changes(kernel: LiveKernel) -> None:
+    printed(kernel, THERE_AND_BACK)
+    assert receipt(kernel.run("%%gpu\ns = int(y[1])"))["sent"] == []
+    printed(kernel, "y[1] = 3")
+    shown = kernel.run("%%gpu\nprint(y[1])")
+    assert (shown.text(), receipt(shown)["sent"]) == ("3\n", ["y"])
