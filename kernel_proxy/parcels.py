@@ -93,10 +93,10 @@ class Parcel:
                     sharing.take_back(blocks)
                 return
             announced = True
+            if last and self.bundle is not None and bundle is not None:
+                self.sent_bytes, self.send_s = bundle.size_bytes, time.perf_counter() - began
+                self.spared_bytes = self.bundle.size_bytes - bundle.size_bytes
             yield frame
-        if self.bundle is not None and bundle is not None:
-            self.sent_bytes, self.send_s = bundle.size_bytes, time.perf_counter() - began
-            self.spared_bytes = self.bundle.size_bytes - bundle.size_bytes
 
     def _spared(self, shares: bool, stock: Stock | None) -> tuple[pb.ToWorker, Bundle | None]:
         """Return the message, to be filled, and what of the bundle must travel."""
