@@ -69,5 +69,18 @@ FIRST = (
         BEGIN SELECT RAISE(ABORT, 'usage rows are only added'); END""",
 )
 
-MIGRATIONS: Sequence[Sequence[str]] = (FIRST,)
+TOKENS = (
+    """CREATE TABLE tokens (
+        token_id TEXT PRIMARY KEY,         -- the visible part
+        user TEXT NOT NULL,
+        scopes TEXT NOT NULL,              -- with commas between
+        digest TEXT NOT NULL,              -- of the whole token, which is nowhere
+        created_at REAL NOT NULL,
+        expires_at REAL,
+        revoked_at REAL,
+        used_at REAL
+    )""",
+)
+
+MIGRATIONS: Sequence[Sequence[str]] = (FIRST, TOKENS)
 """Version n -> the statements that make it version n + 1."""

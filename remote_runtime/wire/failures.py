@@ -14,6 +14,7 @@ CODES: Mapping[str, str] = {
     "target-unavailable": "the runtime has no such device",
     "target-busy": "the device exists but is held",
     "unauthorized": "the token is missing or wrong",
+    "forbidden": "the token is good and may not do this",
     "version-mismatch": "kernel and worker cannot exchange values",
     "worker-died": "the user process ended under the run",
     "session-lost": "the session's memory is gone",
