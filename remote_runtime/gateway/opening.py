@@ -104,7 +104,8 @@ class Opener:
 
     def _require_patience(self, name: str, request: pb.OpenRequest) -> None:
         """Refuse to wait behind another notebook that waits for the same session."""
-        if request.no_wait and any((waiter.user, waiter.name) == (request.user, name) for waiter in self._queue.waiting):
+        same = ((waiter.user, waiter.name) == (request.user, name) for waiter in self._queue.waiting)
+        if request.no_wait and any(same):
             raise self._busy(f"session {name} waits for its device, asked for by another notebook", name)
 
     async def _existing(self, name: str, wants: Sequence[Want], request: pb.OpenRequest) -> Session | None:
