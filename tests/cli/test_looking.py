@@ -153,7 +153,7 @@ def test_doctor_tells_what_is_wrong(warmcell: Shell) -> None:
     findings = {f["name"]: f for f in json.loads(done.stdout)["findings"]}
     assert done.returncode == 1
     assert findings["token"]["state"] == "fail" and findings["token"]["fix"].startswith("chmod 600 ")
-    assert findings["settings"]["fix"] == "set WARMCELL_TOKEN"
+    assert findings["settings"]["fix"] == "`warmcell login http://127.0.0.1:1`, or set WARMCELL_TOKEN"
     assert findings["runtime"]["state"] == "fail"
 
 
