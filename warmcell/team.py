@@ -1,4 +1,4 @@
-"""The commands of a team: `login`, `logout`, `user add | token | list | revoke`, `init`.
+"""The commands of a team: `login`, `logout`, `user add | token | list | revoke`, `stop`, `init`.
 
     words -> kernel_proxy.trust, admin -> one sentence, a table, or one line of JSON
 
@@ -173,6 +173,22 @@ def revoke(what: str, stop: bool, state: str | None, as_json: bool) -> None:
     click.echo(text)
 
 
+@click.command()
+@click.argument("session", metavar="SESSION|ID")
+@click.option("--force", is_flag=True, help="Even while it runs a cell.")
+@state_option
+@json_option
+def stop(session: str, force: bool, state: str | None, as_json: bool) -> None:
+    """Release a session, by its name or id; an admin's id may be that of anybody's."""
+    request = pb.ReleaseRequest(session=session, force=force)
+    reply = admin.ask(settings_of(state), "Release", request)
+    if as_json:
+        print_json(plain(reply))
+        return
+    lost = f"; variables lost: {', '.join(reply.lost_names)}" if reply.lost_names else ""
+    click.echo(f"session {session} is released{lost}")
+
+
 def login_words(settings: Settings) -> str:
     """Return the command by which a user reaches a runtime."""
     return " ".join(_login_words(settings))
@@ -250,4 +266,4 @@ def _first_admin(settings: Settings, name: str) -> str:
     ).token
 
 
-COMMANDS: Sequence[click.Command] = (login, logout, user, init)
+COMMANDS: Sequence[click.Command] = (login, logout, user, stop, init)

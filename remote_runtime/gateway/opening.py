@@ -250,7 +250,7 @@ def _another_target(session: Session, asked: str) -> Failed:
     return Failed(
         "bad-target",
         f"session {name} runs on {has} and was asked for on {asked}",
-        f"choose another --session, or release this one with `%gpu stop {name}`",
+        f"choose another --session, or release this one with `warmcell stop {name}`",
         {"session": name, "target": has, "asked": asked},
     )
 

@@ -171,7 +171,7 @@ def test_a_named_state_directory_wins_over_the_url(warmcell: Shell, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], *([c, "--help"] for c in ("up", "down", "status", "ps", "logs", "doctor"))]
+    "words", [["--help"], *([c, "--help"] for c in ("up", "down", "status", "ps", "logs", "doctor", "login", "logout", "stop", "init"))]
 )
 def test_every_command_explains_itself(words: list[str], warmcell: Shell) -> None:
     done = warmcell(*words)
