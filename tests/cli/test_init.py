@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.cli.conftest import Shell
 from warmcell import cli, install
 from warmcell.install import COMPOSE, KINDS, SYSTEM_UNIT, USER_UNIT, Plan
-from tests.cli.conftest import Shell
 
 PLAN = Plan(USER_UNIT, Path("/srv/warm cell/50% $HOME"), "0.0.0.0", "gpu01", account="daemon", version="0.1.0")
 
