@@ -54,7 +54,7 @@ _METHODS: Mapping[str, Mapping[str, Method]] = {GATEWAY_SERVICE: GATEWAY, WORKER
 
 _AGAIN = "run it again; if it stays, see `warmcell logs` and `warmcell doctor`"
 _REACH = "start the runtime with `warmcell up`, or check WARMCELL_URL"
-_TOKEN = "set WARMCELL_TOKEN to the token of this runtime"
+_TOKEN = "log in with `warmcell login URL`, or set WARMCELL_TOKEN to a token of this runtime"
 _SAME = "install the same version of warmcell on both ends"
 
 STATUSES: Mapping[grpc.StatusCode, tuple[str, str, str]] = {

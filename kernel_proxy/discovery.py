@@ -66,24 +66,29 @@ def address_of(record: dict[str, Any], settings: Settings) -> Address:
 def _get(url: str, settings: Settings) -> dict[str, Any]:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {settings.token}"})
     try:
-        with _opener(url, settings).open(request, timeout=TIMEOUT_S) as reply:
+        context = _tls(settings) if url.startswith("https:") else None
+        with opener(url, context).open(request, timeout=TIMEOUT_S) as reply:
             found = json.load(reply)
     except urllib.error.HTTPError as error:
         with error:
             raise _refused(settings.url, error.code) from None
     except (OSError, ValueError) as error:
-        raise _nothing_of_ours(settings.url, str(getattr(error, "reason", error))) from error
+        why = getattr(error, "reason", error)
+        if isinstance(why, ssl.SSLCertVerificationError):
+            raise _not_trusted(settings.url, why) from error
+        raise _nothing_of_ours(settings.url, str(why)) from error
     if not isinstance(found, dict):
         raise _nothing_of_ours(settings.url, "its answer is no JSON object")
     return found
 
 
-def _opener(url: str, settings: Settings) -> urllib.request.OpenerDirector:
+def opener(url: str, context: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
+    """Return what fetches from a runtime: by the environment's proxy, but never on loopback, and never redirected."""
     handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
     if urlsplit(url).hostname in LOOPBACK:
         handlers.append(urllib.request.ProxyHandler({}))  # no proxy can reach this machine's loopback
-    if url.startswith("https:"):
-        handlers.append(urllib.request.HTTPSHandler(context=_tls(settings)))
+    if context is not None:
+        handlers.append(urllib.request.HTTPSHandler(context=context))
     return urllib.request.build_opener(*handlers)
 
 
@@ -105,8 +110,27 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _refused(url: str, status: int) -> WarmcellError:
     if status in (401, 403):
-        return Unauthorized(f"the runtime at {url} does not accept the token", "set WARMCELL_TOKEN to its token")
+        return Unauthorized(
+            f"the runtime at {url} does not accept the token: it is missing, wrong, expired or revoked",
+            f"ask who runs it for another, then `warmcell login {url}`, or set WARMCELL_TOKEN",
+        )
     return _nothing_of_ours(url, f"it answered with HTTP status {status}")
+
+
+_CERTIFICATES = {
+    10: ("has expired", "ask who runs it to renew it; a runtime renews its own"),
+    62: ("is not for this name", "use a name that it is for, or have the runtime started with --tls-name NAME"),
+    64: ("is not for this address", "use a name that it is for, or have the runtime started with --tls-name ADDRESS"),
+}
+"""OpenSSL's number -> what is wrong with a certificate, and what to do."""
+
+
+def _not_trusted(url: str, error: ssl.SSLCertVerificationError) -> RuntimeUnavailable:
+    known = ("is signed by nobody whom this machine trusts", f"`warmcell login {url}` trusts it, or set `ca_file`")
+    what, hint = _CERTIFICATES.get(error.verify_code, known)
+    return RuntimeUnavailable(
+        f"the certificate of the runtime at {url} {what}: certificate verify failed: {error.verify_message}", hint
+    )
 
 
 def _nothing_of_ours(url: str, why: str) -> RuntimeUnavailable:

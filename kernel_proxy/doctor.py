@@ -1,6 +1,7 @@
 """What a first cell needs, checked one by one: a check is a row of a table and a function of what is known.
 
-    settings -> Patient -> CHECKS -> findings (ok, warn or fail; a sentence; what to do)
+    settings -> Patient -> CHECKS, WAY -> findings (ok, warn or fail; a sentence; what to do)
+                        -> the runtime's own findings
 
 Nothing is started or changed: a runtime that does not run is a warning, as the first cell starts it.
 """
@@ -12,14 +13,12 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 
-from kernel_proxy import statedir
+from kernel_proxy import logins, statedir
+from kernel_proxy.doctor_way import WAY, far_side
 from kernel_proxy.errors import RuntimeUnavailable, WarmcellError
-from kernel_proxy.runtime import Runtime, connect
+from kernel_proxy.findings import Finding, Patient, Verdict, ok
 from kernel_proxy.settings import Settings
-from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
 
 LOW_DISK_BYTES = 1024**3
@@ -29,72 +28,10 @@ _HAS_MODES = os.name == "posix"
 """Whether a file's mode tells who may read it."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Args:
-        name: The check.
-        state: "ok", "warn" or "fail".
-        sentence: What was found.
-        fix: What to do; empty when all is well.
-    """
-
-    name: str
-    state: str
-    sentence: str
-    fix: str = ""
-
-
-Verdict = tuple[str, str, str]
-
-
-def _ok(sentence: str) -> Verdict:
-    return "ok", sentence, ""
-
-
-class Patient:
-    """What the checks look at; each fact is found out once.
-
-    Args:
-        settings: Of this client.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-
-    @cached_property
-    def gateway(self) -> statedir.Gateway | None:
-        """The embedded gateway, where it runs."""
-        return statedir.find(self.settings.home)
-
-    @cached_property
-    def runtime(self) -> Runtime:
-        """The runtime, if it can be reached.
-
-        Raises:
-            WarmcellError: It cannot.
-        """
-        return connect(self.settings, start=False)
-
-    @cached_property
-    def info(self) -> pb.RuntimeInfo | None:
-        """What the runtime says of itself; None when it cannot be asked."""
-        try:
-            return self.runtime.describe()
-        except WarmcellError:
-            return None
-
-    def close(self) -> None:
-        """Let go of the runtime."""
-        if "runtime" in self.__dict__:
-            self.runtime.close()
-
-
 def python(patient: Patient) -> Verdict:
     """Whether this Python is one that we run on."""
     found = ".".join(map(str, sys.version_info[:3]))
-    return _ok(f"Python {found} on {sys.platform}")
+    return ok(f"Python {found} on {sys.platform}")
 
 
 def packages(patient: Patient) -> Verdict:
@@ -103,7 +40,7 @@ def packages(patient: Patient) -> Verdict:
     missing = [name for name, version in found.items() if version is None]
     if missing:
         return "fail", f"{', '.join(missing)} cannot be found", f"pip install {' '.join(missing)}"
-    return _ok(", ".join(f"{name} {version}" for name, version in found.items()))
+    return ok(", ".join(f"{name} {version}" for name, version in found.items()))
 
 
 def configuration(patient: Patient) -> Verdict:
@@ -113,10 +50,12 @@ def configuration(patient: Patient) -> Verdict:
         return "fail", f"there is no address, and a runtime of its own needs Linux: this is {sys.platform}", \
             statedir.ADDRESS_HINT
     if settings.embedded:
-        return _ok(f"this machine's own runtime, in {settings.home}")
+        return ok(f"this machine's own runtime, in {settings.home}")
     if not settings.token:
-        return "fail", f"WARMCELL_URL is {settings.url}, and there is no token", "set WARMCELL_TOKEN"
-    return _ok(f"the runtime at {settings.url}")
+        return "fail", f"the runtime is {settings.url}, and there is no token for it", \
+            f"`warmcell login {settings.url}`, or set WARMCELL_TOKEN"
+    login = logins.find(settings.home, settings.url)
+    return ok(f"the runtime at {settings.url}" + (f", logged in as {login.user}" if login is not None else ""))
 
 
 def state_directory(patient: Patient) -> Verdict:
@@ -125,34 +64,37 @@ def state_directory(patient: Patient) -> Verdict:
     if not home.exists():
         parent = next(p for p in home.parents if p.exists())
         if os.access(parent, os.W_OK):
-            return _ok(f"{home} will be made on first use")
+            return ok(f"{home} will be made on first use")
         return "fail", f"{home} cannot be made in {parent}", "set WARMCELL_HOME to a writeable directory"
     if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
         return "fail", f"{home} cannot be written by this user", "set WARMCELL_HOME to one of your own"
     if _HAS_MODES and stat.S_IMODE(home.stat().st_mode) & 0o022:
         return "warn", f"{home} can be written by other users", f"chmod 700 {home}"
-    return _ok(f"{home} can be written")
+    return ok(f"{home} can be written")
 
 
 def token(patient: Patient) -> Verdict:
-    """Whether the token is kept from others."""
-    file = patient.settings.home / "token"
-    if not file.exists():
-        return _ok("there is no token file yet")
-    mode = stat.S_IMODE(file.stat().st_mode)
-    if _HAS_MODES and mode & 0o077:
-        return "fail", f"{file} has mode {mode:o}, so others can read it", f"chmod 600 {file}"
-    return _ok(f"{file} is readable by you alone" if _HAS_MODES else f"{file} is as private as its folder")
+    """Whether tokens are kept from others."""
+    home = patient.settings.home
+    files = [file for file in (home / "token", home / logins.FILE) if file.exists()]
+    if not files:
+        return ok("there is no token file yet")
+    names = " and ".join(map(str, files))
+    for file in files:
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if _HAS_MODES and mode & 0o077:
+            return "fail", f"{file} has mode {mode:o}, so others can read it", f"chmod 600 {file}"
+    return ok(f"{names} can be read by you alone" if _HAS_MODES else f"{names}: as private as the folder")
 
 
 def sockets(patient: Patient) -> Verdict:
     """Whether there is a short private directory for sockets."""
     if not statedir.CAN_RUN:
-        return _ok("a runtime on another machine needs no socket here")
+        return ok("a runtime on another machine needs no socket here")
     if not patient.settings.home.exists():
-        return _ok("the socket directory will be made on first use")
+        return ok("the socket directory will be made on first use")
     try:
-        return _ok(f"sockets are in {statedir.runtime_dir(patient.settings.home)}")
+        return ok(f"sockets are in {statedir.runtime_dir(patient.settings.home)}")
     except RuntimeUnavailable as error:
         return "fail", error.message, error.hint
 
@@ -165,7 +107,7 @@ def disk(patient: Patient) -> Verdict:
     free = shutil.disk_usage(place).free
     if free < LOW_DISK_BYTES:
         return "warn", f"{free / 1024**3:.1f} GiB are free at {place}", "make room, or move WARMCELL_HOME"
-    return _ok(f"{free / 1024**3:.0f} GiB are free at {place}")
+    return ok(f"{free / 1024**3:.0f} GiB are free at {place}")
 
 
 def open_files(patient: Patient) -> Verdict:
@@ -173,46 +115,11 @@ def open_files(patient: Patient) -> Verdict:
     try:
         import resource  # POSIX only
     except ImportError:
-        return _ok("this system sets no limit that could be read")
+        return ok("this system sets no limit that could be read")
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < LOW_FILES_COUNT:
         return "warn", f"only {soft} files may be open at once", f"ulimit -n {LOW_FILES_COUNT * 4}"
-    return _ok(f"{soft} files may be open at once")
-
-
-def runtime(patient: Patient) -> Verdict:
-    """Whether the runtime answers, and its versions fit."""
-    if patient.settings.embedded and patient.gateway is None:
-        return "warn", "no runtime runs", "nothing to do: the first `%%gpu` cell starts it, or `warmcell up`"
-    try:
-        notice = patient.runtime.version_notice
-    except WarmcellError as error:
-        return "fail", error.message, error.hint
-    if notice:
-        return "warn", f"versions differ between here and the runtime\n{notice}", "install the same on both"
-    return _ok(f"it answers at {patient.runtime.http}, and its versions fit")
-
-
-def devices(patient: Patient) -> Verdict:
-    """What the runtime offers."""
-    if patient.info is None:
-        return "warn", "not known while no runtime answers", "start one with `warmcell up`"
-    broken = [device.id for device in patient.info.devices if device.state == "failed"]
-    if broken:
-        return "warn", f"{', '.join(broken)} failed", "see `nvidia-smi` on the runtime's machine"
-    names = [d.model + (" (simulated)" if d.simulated else "") for d in patient.info.devices]
-    if not any(device.id != "cpu" for device in patient.info.devices):
-        return "warn", "the runtime has no GPU, only `cpu`", "use `%%gpu cpu`, or a machine with one"
-    return _ok(", ".join(names))
-
-
-def starting(patient: Patient) -> Verdict:
-    """How the runtime's workers start."""
-    if patient.info is None:
-        return "warn", "not known while no runtime answers", "start one with `warmcell up`"
-    if not patient.info.start:
-        return _ok("not known yet")
-    return _ok(f"by {patient.info.start}: {patient.info.start_why}")
+    return ok(f"{soft} files may be open at once")
 
 
 CHECKS: Mapping[str, Callable[[Patient], Verdict]] = {
@@ -224,11 +131,8 @@ CHECKS: Mapping[str, Callable[[Patient], Verdict]] = {
     "sockets": sockets,
     "disk": disk,
     "open files": open_files,
-    "runtime": runtime,
-    "devices": devices,
-    "workers": starting,
 }
-"""Name -> check, in the order in which they are shown."""
+"""Name -> check of this machine, in the order in which they are shown; those of `doctor_way` follow."""
 
 
 def examine(settings: Callable[[], Settings]) -> list[Finding]:
@@ -242,7 +146,8 @@ def examine(settings: Callable[[], Settings]) -> list[Finding]:
     except WarmcellError as error:
         return [Finding("settings", "fail", error.message, error.hint)]
     try:
-        return [Finding(name, *check(patient)) for name, check in CHECKS.items()]
+        near = [Finding(name, *check(patient)) for name, check in {**CHECKS, **WAY}.items()]
+        return [*near, *far_side(patient)]
     finally:
         patient.close()
 

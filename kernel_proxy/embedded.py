@@ -40,6 +40,9 @@ class Launch:
         host: Address that it listens on.
         tls_cert: PEM certificate chain, for TLS.
         tls_key: PEM private key, for TLS.
+        tls_names: Names that the runtime's own certificate is for, beside those of the machine.
+        http_port: 0 means any free one.
+        grpc_port: 0 means any free one.
         idle_exit_s: Seconds without any session after which it ends itself; 0 means never.
         imports: Modules its warm workers have imported, as `numpy,torch`; None leaves it to the gateway.
         start: How its workers start: `fork`, `spawn` or `auto`; None leaves it to the gateway.
@@ -53,6 +56,9 @@ class Launch:
     host: str = ""
     tls_cert: str = ""
     tls_key: str = ""
+    tls_names: tuple[str, ...] = ()
+    http_port: int = 0
+    grpc_port: int = 0
     idle_exit_s: float | None = None
     imports: str | None = None
     start: str | None = None
@@ -67,6 +73,8 @@ class Launch:
             "--host": self.host or None,
             "--tls-cert": Path(self.tls_cert).absolute() if self.tls_cert else None,
             "--tls-key": Path(self.tls_key).absolute() if self.tls_key else None,
+            "--http-port": self.http_port or None,
+            "--grpc-port": self.grpc_port or None,
             "--idle-exit-s": self.idle_exit_s,
             "--imports": self.imports,
             "--files-keep-s": self.files_keep_s,
@@ -75,6 +83,7 @@ class Launch:
             "--ready-fd": ready_fd,
         }
         flags = [f"{flag}={value}" for flag, value in given.items() if value is not None]
+        flags += [f"--tls-name={name}" for name in self.tls_names]
         directories = ["--state", str(self.home), "--runtime-dir", str(statedir.runtime_dir(self.home))]
         return [sys.executable, "-m", "remote_runtime.gateway", *directories, *flags]
 

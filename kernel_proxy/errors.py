@@ -9,7 +9,7 @@
     +-- HandleError (TypeError) a value that stays remote was used as if it were here
     +-- NotFound (LookupError)  no such name, run or session
     +-- RuntimeUnavailable      the runtime cannot be reached
-    +-- Unauthorized            it does not accept the token
+    +-- Unauthorized            it does not accept the token, or not for this
     +-- VersionMismatch         both ends cannot exchange values
     +-- TargetUnavailable       it has no such device
     |   +-- BadTarget           the target cannot be read
@@ -191,6 +191,7 @@ CLASSES: Mapping[str, type[WarmcellError]] = {
     "target-busy": TargetBusy,
     "unauthorized": Unauthorized,
     "unsupported": Unsupported,
+    "forbidden": Unauthorized,
     "version-mismatch": VersionMismatch,
     "worker-died": WorkerDied,
     "session-lost": SessionLost,

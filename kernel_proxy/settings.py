@@ -1,9 +1,10 @@
 """The client's settings: where the runtime is and what a session asks of it.
 
-    arguments > environment > files > defaults -> Settings
+    arguments > environment > files > logins > defaults -> Settings
 
 One precedence, applied in `load_settings` and nowhere else. Files, nearest first: `warmcell.toml` in the
-working directory, `[tool.warmcell]` of its `pyproject.toml`, `warmcell.toml` in the state directory. A file's
+working directory, `[tool.warmcell]` of its `pyproject.toml`, `warmcell.toml` in the state directory. A login gives
+the address where nothing else does, and the token of its own address only. A file's
 `url` decides where a notebook's values go, so files are read from these three places, never from parents.
 """
 
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from kernel_proxy import logins
 from kernel_proxy.errors import SettingsError
 from remote_runtime.wire import forking, limits
 
@@ -106,7 +108,7 @@ def load_settings(
     environment: Mapping[str, str] | None = None,
     files: Sequence[Path] | None = None,
 ) -> Settings:
-    """Return the settings that hold, by the one precedence: argument > environment > file > default.
+    """Return the settings that hold, by the one precedence: argument > environment > file > login > default.
 
     Args:
         arguments: Settings given by the caller; None and absent values are not given.
@@ -124,7 +126,9 @@ def load_settings(
     for file in reversed(_files(home) if files is None else files):
         written |= _checked(_read(file), str(file))
     layers = written | _checked(spoken, "the environment") | _checked(given, "the arguments")
-    return Settings(**{**layers, "home": _home(layers.get("home", home))})
+    home = _home(layers.get("home", home))
+    login = logins.setting(home, layers.get("url")) if layers.get("url", "-") else {}
+    return Settings(**{**login, **layers, "home": home})
 
 
 def _files(home: Path) -> list[Path]:

@@ -25,7 +25,7 @@ _RUNTIME_DIR_BYTES = 60
 CAN_RUN = sys.platform.startswith("linux")
 """Whether a runtime can run here. A client of a runtime elsewhere runs on every system."""
 
-ADDRESS_HINT = "give the address of a runtime: set WARMCELL_URL and WARMCELL_TOKEN"
+ADDRESS_HINT = "give the address of a runtime: `warmcell login URL`, or set WARMCELL_URL and WARMCELL_TOKEN"
 
 _LOG_LINES = 15
 _POLL_S = 0.02
@@ -42,6 +42,8 @@ class Gateway:
         token: The user's bearer token.
         pid: Its process.
         start_ticks: When that started, in clock ticks since boot; a reused pid differs.
+        https: The address for clients elsewhere, "" without TLS.
+        ca: File with the certificate that its own TLS is known by, "" where it has none.
     """
 
     grpc: str
@@ -50,6 +52,8 @@ class Gateway:
     token: str = field(repr=False)
     pid: int
     start_ticks: int
+    https: str = ""
+    ca: str = ""
 
 
 def find(home: Path) -> Gateway | None:
@@ -146,7 +150,8 @@ def tidy(gateway: Gateway) -> None:
 
 def _living(record: Any, token: str) -> Gateway | None:
     try:
-        found = Gateway(record["grpc"], record["http"], record["unix"], token, record["pid"], record["start_ticks"])
+        must = [record[name] for name in ("grpc", "http", "unix")], [record["pid"], record["start_ticks"]]
+        found = Gateway(*must[0], token, *must[1], record.get("https", ""), record.get("ca", ""))
     except (KeyError, TypeError):
         return None  # written by another version, or by somebody else
     return found if start_ticks(found.pid) == found.start_ticks else None

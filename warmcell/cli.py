@@ -1,4 +1,4 @@
-"""The command line: `warmcell up | down | status | ps | logs | doctor`.
+"""The command line: `warmcell up | down | status | ps | logs | doctor`, and those of `team`.
 
     words -> settings -> runtime (found, never started but by `up`) -> facts -> table, or one line of JSON
 
@@ -7,10 +7,9 @@ Errors are one sentence and a `hint:` on stderr, with exit code 1.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, NoReturn
 
@@ -23,7 +22,11 @@ from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.settings import Settings, load_settings
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.versions import VERSION
-from warmcell import facts, replay
+from warmcell import facts, replay, team
+from warmcell.options import json_option as _json
+from warmcell.options import print_json as _print
+from warmcell.options import settings_of as _settings
+from warmcell.options import state_option as _state
 from warmcell.tables import plain
 
 _FILE = click.Path(exists=True, dir_okay=False)
@@ -42,19 +45,6 @@ class _Group(click.Group):
             context.exit(1)
 
 
-def _state(command: Callable[..., None]) -> Callable[..., None]:
-    option = click.option(
-        "--state",
-        type=click.Path(file_okay=False),
-        help="State directory of this machine's runtime [default: WARMCELL_HOME, else ~/.warmcell].",
-    )
-    return option(command)
-
-
-def _json(command: Callable[..., None]) -> Callable[..., None]:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
-
-
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="warmcell")
 def main() -> None:
@@ -64,7 +54,10 @@ def main() -> None:
 @main.command()
 @click.option("--simulate", metavar="MODEL:COUNT", help="Declare devices for trial, as A100:2.")
 @click.option("--foreground", is_flag=True, help="Stay in the foreground, for service managers.")
-@click.option("--host", help="Address to listen on [default: 127.0.0.1]; others need TLS.")
+@click.option("--host", help="Address to listen on [default: 127.0.0.1]; on others it speaks TLS.")
+@click.option("--http-port", type=click.IntRange(1, 65535), help="Port for HTTP [default: any free one].")
+@click.option("--grpc-port", type=click.IntRange(1, 65535), help="Port for gRPC [default: any free one].")
+@click.option("--tls-name", "tls_names", multiple=True, help="A name its own certificate is for, beside the machine's.")
 @click.option("--tls-cert", type=_FILE, help="PEM certificate chain.")
 @click.option("--tls-key", type=_FILE, help="PEM private key.")
 @click.option("--idle-exit-s", type=click.FloatRange(min=0), help="End after so many idle seconds; 0: never.")
@@ -73,7 +66,7 @@ def main() -> None:
 def up(state: str | None, as_json: bool, foreground: bool, **options: Any) -> None:
     """Start this machine's runtime and wait until it is ready; one that runs already is as good."""
     settings = replace(load_settings({"home": state}), url="")
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value not in (None, ())}
     asked = embedded.Launch(home=settings.home, **given)
     launch = replace(embedded.launch_of(settings), **given)
     if foreground:
@@ -82,9 +75,10 @@ def up(state: str | None, as_json: bool, foreground: bool, **options: Any) -> No
     if not started:
         facts.require_same(asked, _describe(settings))
     if as_json:
-        _print({"grpc": gateway.grpc, "http": gateway.http, "token": gateway.token})
+        _print({"grpc": gateway.grpc, "http": gateway.http, "token": gateway.token, **facts.tls(gateway)})
     else:
         click.echo(f"warmcell is {'up' if started else 'already up'}: {gateway.http} (pid {gateway.pid})")
+        click.echo(facts.tls_text(gateway), nl=False)
 
 
 @main.command()
@@ -174,11 +168,6 @@ def _stop(settings: Settings, gateway: statedir.Gateway, force: bool) -> Sequenc
     return stopped
 
 
-def _settings(state: str | None) -> Settings:
-    settings = load_settings({"home": state})
-    return replace(settings, url="") if state else settings  # what was named, not WARMCELL_URL
-
-
 def _reach(settings: Settings) -> Runtime:
     return connect(settings, start=False)
 
@@ -208,5 +197,5 @@ def _show(event: pb.Event) -> None:
         click.echo(text, nl=False, err=to_stderr)
 
 
-def _print(value: Any) -> None:
-    click.echo(json.dumps(value))
+for _command in team.COMMANDS:
+    main.add_command(_command)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from kernel_proxy.embedded import Launch
 from kernel_proxy.errors import SettingsError, TargetBusy
 from kernel_proxy.statedir import Gateway
+from kernel_proxy.trust import fingerprint
 from remote_runtime.wire import messages_pb2 as pb
 from warmcell.tables import duration, price, size, table
 
@@ -34,7 +36,11 @@ def sessions_text(info: pb.RuntimeInfo) -> str:
         return "no sessions"
     head = ("SESSION", "TARGET", "DEVICES", "STATE", "AGE", "IDLE", "NAMES", "MEMORY")
     models = {device.id: model_text(device) for device in info.devices}
-    text = table(head, [_session(session, models) for session in info.sessions])
+    rows = [_session(session, models) for session in info.sessions]
+    if any(session.user != info.caller.user for session in info.sessions):  # an admin sees everybody's
+        head = (*head, "USER", "ID")
+        rows = [(*row, one.user, one.session_id) for row, one in zip(rows, info.sessions, strict=True)]
+    text = table(head, rows)
     runs = list(_runs(info))
     return f"{text}\n\n{table(('RUN', 'SESSION', 'STATE', 'TIME', 'CELL'), runs)}" if runs else text
 
@@ -88,6 +94,23 @@ def require_none(launch: Launch, running: Gateway | None) -> None:
             f"a runtime already runs on {launch.home} (pid {running.pid})",
             "stop it with `warmcell down`, or use another `--state`",
         )
+
+
+def tls(gateway: Gateway) -> dict[str, str]:
+    """Return what clients elsewhere need of a gateway's TLS; nothing where it has none."""
+    if not gateway.https:
+        return {}
+    ca = {"ca": gateway.ca, "fingerprint": fingerprint(Path(gateway.ca).read_text())} if gateway.ca else {}
+    return {"https": gateway.https, **ca}
+
+
+def tls_text(gateway: Gateway) -> str:
+    """Write the same for people."""
+    known = tls(gateway)
+    if not known:
+        return ""
+    by = f"; its fingerprint is {known['fingerprint']}" if "fingerprint" in known else ""
+    return f"others reach it with `warmcell login {known['https']}`{by}\n"
 
 
 def _differences(launch: Launch, info: pb.RuntimeInfo) -> Iterator[str]:

@@ -43,7 +43,7 @@ def run_events(runtime: Runtime, run_id: str, follow: bool) -> Iterator[pb.Event
         WarmcellError: Its session cannot be reached.
     """
     info, run = find_run(runtime.describe(), run_id)
-    session = runtime.open(info.target, info.name, "", {}, must_exist=True)
+    session = runtime.open(info.target, info.session_id, "", {}, must_exist=True)
     try:
         partly = run.state in ACTIVE and not follow
         if partly and not run.event_count:

@@ -5,6 +5,7 @@ pb message -> plain -> JSON values        rows -> table -> text
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -40,6 +41,11 @@ def duration(duration_s: float | None) -> str | None:
     minutes, seconds = divmod(int(duration_s), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def when(at: float) -> str:
+    """Write a time, given in seconds since the epoch, by this machine's clock."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def price(per_hour: float | None) -> str | None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 from remote_runtime import engines
@@ -49,6 +50,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(config: Config, state: StateDirectory) -> None:
     private_directory(config.runtime)
+    if config.own_tls:
+        from remote_runtime.gateway.certificates import furnished  # loads a library that others do without
+
+        config = furnished(config, time.time())
     store = Store(state.store)
     engine = engines.load(config.engine, _engine_settings(config, store))
     store.open()

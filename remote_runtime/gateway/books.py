@@ -21,7 +21,7 @@ from remote_runtime.gateway import rows
 from remote_runtime.gateway.estimates import History
 from remote_runtime.gateway.meter import IDLE, STARTING, WAITING, Meter, Use
 from remote_runtime.gateway.rows import Ended, Place, SessionRecord
-from remote_runtime.gateway.store import Statement, Store
+from remote_runtime.gateway.store import Statement, Store, StoreFailed
 from remote_runtime.wire import messages_pb2 as pb
 
 BEAT_S = 30.0
@@ -56,6 +56,14 @@ class Books:
         """What the store's user should know of how it was opened."""
         return self._store.notice
 
+    async def check(self) -> str:
+        """Return what is wrong with the store, "" when it is whole."""
+        try:
+            ((found, *_), *_) = await self._store.read("PRAGMA quick_check(1)")
+        except StoreFailed as failure:
+            return failure.message
+        return "" if found == "ok" else found
+
     # ---- sessions -----------------------------------------------------------------------------------------
 
     async def begin(self, record: SessionRecord) -> None:
@@ -77,9 +85,10 @@ class Books:
     async def past(self, count: int) -> list[tuple[str, Ended]]:
         """Return the sessions that ended last, oldest first, and learn how long they lasted."""
         found = []
-        for session_id, name, target, reason, detail, held_s in reversed(await self._store.read(rows.PAST, (count,))):
-            self.history.add(name, target, held_s)
-            found.append((session_id, Ended(reason, detail, held_s)))
+        for session_id, name, target, user, *how in reversed(await self._store.read(rows.PAST, (count,))):
+            ended = Ended(*how, user=user)
+            self.history.add(name, target, ended.held_s)
+            found.append((session_id, ended))
         return found
 
     def end(self, record: SessionRecord, reason: str, detail: str) -> None:

@@ -20,7 +20,7 @@ from remote_runtime.gateway.directories import remove
 from remote_runtime.gateway.session import Session
 from remote_runtime.gateway.sessions import Sessions
 from remote_runtime.pool.placement import Floor
-from remote_runtime.pool.queue import Queue, Wait
+from remote_runtime.pool.queue import Queue, Wait, label
 
 _log = logging.getLogger(__name__)
 
@@ -112,9 +112,9 @@ class Care:
         """Return why a session should go, "" where it need not."""
         own_id, policy_s = session.record.session_id, session.record.idle_s
         if own_id in victims:
-            told = ((w.name, w.told) for w in self._queue.waiting)
-            names = [name for name, wait in told if isinstance(wait, Wait) and own_id in wait.victims]
-            return f"session {names[0]} waits for what it holds"
+            wanting = (w for w in self._queue.waiting if isinstance(w.told, Wait) and own_id in w.told.victims)
+            labels = [label(w.name, w.user, session.record.user) for w in wanting]
+            return f"{labels[0]} waits for what it holds"
         return f"it was idle for {policy_s:.0f} s" if 0 < policy_s <= session.idle_s(now) else ""
 
     def _count(self, session: Session, why: str, now: float) -> None:

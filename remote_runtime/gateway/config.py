@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ class Config:
         grpc_port: 0 means any free one.
         tls_cert: PEM certificate chain.
         tls_key: PEM private key.
+        tls_names: What the runtime's own certificate is for, beside this machine's names and addresses.
         idle_exit_s: The gateway ends after so long with nothing held; 0: never.
         min_warm: Workers kept ready.
         buffer_warm: Workers kept ready of an image or environment that is used.
@@ -58,6 +60,7 @@ class Config:
     grpc_port: int = 0
     tls_cert: str = ""
     tls_key: str = field(default="", repr=False)
+    tls_names: tuple[str, ...] = ()
     idle_exit_s: float = 900.0
     min_warm: int = 1
     buffer_warm: int = 1
@@ -87,6 +90,17 @@ class Config:
         return Policy(self.min_warm, self.buffer_warm, self.scaledown_s, self.pause_after_s)
 
     @property
+    def own_ca(self) -> Path:
+        """The certificate of the runtime's own authority, there only if it ever had to make one."""
+        return self.state / "tls" / "ca.pem"
+
+    @property
+    def own_tls(self) -> bool:
+        """Whether the runtime makes its certificate itself: others can reach it, and none is given."""
+        given = self.tls_cert not in ("", str(self.own_ca.with_name("server.pem")))
+        return not is_loopback(self.host) and not given
+
+    @property
     def unix(self) -> Path:
         """The gateway's own Unix socket."""
         return self.runtime / "gateway.sock"
@@ -100,11 +114,6 @@ def check(config: Config) -> Config:
     """
     if bool(config.tls_cert) != bool(config.tls_key):
         raise Failed("unavailable", "only one of --tls-cert and --tls-key is given", "give both, or neither")
-    if not is_loopback(config.host) and not config.tls:
-        raise Failed(
-            "unavailable", f"--host {config.host} can be reached from other machines and there is no TLS",
-            "give --tls-cert and --tls-key, or listen on 127.0.0.1",
-        )  # fmt: skip
     for path in filter(None, (config.tls_cert, config.tls_key)):
         if not os.access(path, os.R_OK):
             raise Failed("unavailable", f"the TLS file {path} cannot be read", "check its path and its mode")
@@ -117,6 +126,15 @@ def check(config: Config) -> Config:
             "choose a shorter path, such as one under /tmp",
         )
     return config
+
+
+def is_whole(config: Config) -> bool:
+    """Tell whether the TLS files can be used together, as they cannot while somebody writes them."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.tls_cert, config.tls_key)
+    except (OSError, ValueError):  # an SSLError is an OSError
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:
@@ -139,6 +157,7 @@ def parse(arguments: Sequence[str]) -> Config:
     given = vars(_parser().parse_args(arguments))
     given["state"], given["runtime"] = given["state"].absolute(), given.pop("runtime_dir").absolute()
     given["imports"] = tuple(filter(None, map(str.strip, given["imports"].split(","))))
+    given["tls_names"] = tuple(given["tls_names"])
     return check(Config(**given))
 
 
@@ -149,11 +168,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--runtime-dir", type=Path, required=True, metavar="DIR", help="sockets; a short path")
     add("--engine", default="process", help="what starts workers")
     add("--simulate", default="", metavar="DEVICES", help="devices declared for trial, such as A100:2")
-    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--host", default="127.0.0.1", help="address to listen on; with TLS of our own where others can reach it")
     add("--http-port", type=_whole, default=0, help="0: any free one")
     add("--grpc-port", type=_whole, default=0, help="0: any free one")
     add("--tls-cert", default="", metavar="FILE", help="PEM certificate chain")
     add("--tls-key", default="", metavar="FILE", help="PEM private key")
+    add("--tls-name", dest="tls_names", default=[], action="append", metavar="NAME", help="of our own certificate")
     add("--idle-exit-s", type=_seconds, default=900.0, help="end after so long with nothing held; 0: never")
     add("--min-warm", type=_whole, default=1, help="workers kept ready")
     add("--buffer-warm", type=_whole, default=1, help="workers kept ready of an image that is used")

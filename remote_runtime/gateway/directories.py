@@ -46,25 +46,26 @@ class Directories:
         self._root, self._clock = root, clock
         self._held: set[str] = set()
 
-    def take(self, name: str) -> Path:
+    def take(self, name: str, user: str = "") -> Path:
         """Return the directory of a session that begins or goes on, made where there is none.
 
         Args:
             name: The session's name.
+            user: Whose it is; "" of the account that the runtime runs as.
 
         Raises:
             Failed: code "disk-full", when there is no room for it.
         """
-        key = key_of(name)
+        key = key_of(name, user)
         self._held.add(key)
         records.private_directory(self._root)
         directory = records.private_directory(self._root / key)
         records.remove(directory / _MARK)
         return records.private_directory(directory / FILES)
 
-    def free(self, name: str) -> None:
+    def free(self, name: str, user: str = "") -> None:
         """Note that a session has ended; what holds no file goes at once."""
-        key = key_of(name)
+        key = key_of(name, user)
         self._held.discard(key)
         directory = self._root / key
         if not directory.is_dir():
@@ -118,10 +119,11 @@ class Directories:
             _log.warning("the release of %s was not noted: %s", directory, error)
 
 
-def key_of(name: str) -> str:
-    """Return the directory's name for a session: readable, and another one for every other session."""
+def key_of(name: str, user: str = "") -> str:
+    """Return the directory's name for a session: readable, and another one for every other session and user."""
+    whose = hashlib.blake2b(user.encode(), digest_size=16).digest() if user else b""
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:_READABLE]
-    return f"{readable or 'session'}-{hashlib.blake2b(name.encode(), digest_size=6).hexdigest()}"
+    return f"{readable or 'session'}-{hashlib.blake2b(name.encode(), digest_size=6, salt=whose).hexdigest()}"
 
 
 def remove(directory: Path) -> None:

@@ -18,15 +18,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractContextManager
 
 from remote_runtime.engines.base import Engine, Exit, Starting
+from remote_runtime.gateway import checkup
 from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.care import Care
+from remote_runtime.gateway.checkup import Facts
 from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.opening import Opener, Ways
 from remote_runtime.gateway.outlook import Outlook
 from remote_runtime.gateway.relay import Keepers, Peer
+from remote_runtime.gateway.rows import Ended
+from remote_runtime.gateway.scopes import is_admin
 from remote_runtime.gateway.session import active_runs, wire_device
 from remote_runtime.gateway.sessions import Sessions
 from remote_runtime.gateway.store import Store
+from remote_runtime.gateway.tokens import Token
 from remote_runtime.pool.pool import Pool, PoolSettings
 from remote_runtime.pool.queue import Queue
 from remote_runtime.pool.slots import Slot
@@ -85,7 +90,7 @@ class Gateway:
         for session in self._sessions.by_id.values():
             record = session.record
             ids = [device.id for device in record.devices]
-            self._queue.hold(record.session_id, record.name, ids, record.share_bytes)
+            self._queue.hold(record.session_id, record.name, ids, record.user, record.share_bytes)
 
     def start(self) -> None:
         """Begin to keep workers warm and leases renewed."""
@@ -110,16 +115,17 @@ class Gateway:
         starting = self._engine.starting or Starting("", "")
         return pb.RuntimeInfo(
             start=starting.mode, start_why=starting.why,
-            versions=versions.here(), engine=self._engine.describe().engine, devices=self._wire_devices(),
+            versions=versions.here(), engine=self._engine.describe().engine, devices=self._wire_devices(request.caller),
             http=self.where.get("http", ""), grpc=self.where.get("grpc", ""), unix=self.where.get("unix", ""),
-            pid=os.getpid(), idle_exit_s=self.config.idle_exit_s, sessions=self._sessions.infos(),
+            pid=os.getpid(), idle_exit_s=self.config.idle_exit_s, sessions=self._sessions.infos(request.caller),
+            caller=request.caller, now_at=time.time(),
         )  # fmt: skip
 
-    def _wire_devices(self) -> list[pb.Device]:
+    def _wire_devices(self, caller: pb.Caller) -> list[pb.Device]:
         held: dict[str, list[str]] = {}
         for lease in self._queue.leases.values():
             for device_id in lease.device_ids:
-                held.setdefault(device_id, []).append(lease.name)
+                held.setdefault(device_id, []).append(lease.name_for(caller.user, is_admin(caller)))
         return [wire_device(device, ", ".join(held.get(device.id, ()))) for device in self.care.devices]
 
     def open(self, request: pb.OpenRequest) -> AsyncIterator[pb.OpenUpdate]:
@@ -152,9 +158,9 @@ class Gateway:
         Raises:
             Failed: There is none of that name or id, or it runs something and `force` is not given.
         """
-        session = self._sessions.find(request.session)
+        session = self._sessions.find(request.session, request.caller, anybody=True)
         if session is None:
-            raise Failed("not-found", f"there is no session {request.session}", "see `%gpu ps`")
+            raise self._sessions.not_found(request.session, request.caller)
         await self._sessions.alive(session)
         info = self._sessions.info(session)
         _refuse_active([info], request.force, "release it with force, or wait for the run")
@@ -168,7 +174,7 @@ class Gateway:
             Failed: A run is active and `force` is not given.
         """
         await self._sessions.renew()
-        stopped = self._sessions.infos()
+        stopped = self._sessions.infos(request.caller)
         _refuse_active(stopped, request.force, "stop it with force, or wait for the runs")
         self._queue.close(Failed("unavailable", "the runtime was stopped", "start it again with `warmcell up`"))
         all_of_them = list(self._sessions.by_id.values())
@@ -178,15 +184,33 @@ class Gateway:
 
     async def exit(self, request: pb.ExitRequest) -> pb.ExitReply:
         """Tell whether a session's worker is gone and why, once that is known."""
-        session = self._sessions.by_id.get(request.session_id)
+        session = self._sessions.find(request.session_id, request.caller)
         if session is not None and await self._sessions.alive(session):
             return pb.ExitReply(gone=False)
-        unknown = ("unknown", "this runtime does not know the session")
-        reason, detail = self._sessions.ended.get(request.session_id, unknown)
-        return pb.ExitReply(gone=True, reason=reason, detail=detail)
+        unknown = Ended("unknown", "this runtime does not know the session")
+        ended = self._sessions.end_of(request.session_id, request.caller) or unknown
+        return pb.ExitReply(gone=True, reason=ended.reason, detail=ended.detail)
+
+    async def sessions_of(self, user: str, stop: bool) -> list[str]:
+        """Return the names of a user's sessions; released, where they are to be stopped."""
+        found = self._sessions.of(user)
+        if stop:
+            detail = f"an admin has revoked the tokens of {user}"
+            await asyncio.gather(*(self._sessions.release(session, "stopped", detail) for session in found))
+        return [session.record.name for session in found]
+
+    async def examine(self, tokens: Sequence[Token]) -> Sequence[pb.Finding]:
+        """Check this side of the runtime, for admins."""
+        await self.care.refresh()
+        facts = Facts(self.config, self._engine.describe().engine, self.care.devices, tokens, time.time())
+        return await asyncio.to_thread(checkup.examine, facts, await self._books.check())
 
     async def relay(
-        self, key: tuple[str, str], incoming: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]
+        self,
+        key: tuple[str, str],
+        incoming: AsyncIterator[bytes],
+        write: Callable[[bytes], Awaitable[None]],
+        caller: pb.Caller,
     ) -> None:
         """Pass a stream's frames between a client and a session's worker, unopened.
 
@@ -194,14 +218,15 @@ class Gateway:
             key: Session id and the token that `Granted` gave.
             incoming: The client's frames.
             write: Sends one frame to the client.
+            caller: Who asks.
 
         Raises:
             Failed: The session is gone, the token is not its own, or the worker ended the stream.
         """
         session_id, token = key
-        session = self._sessions.by_id.get(session_id)
+        session = self._sessions.find(session_id, caller)
         expected = session.record.token if session is not None else secrets.token_urlsafe(32)
-        if session is None and session_id in self._sessions.ended:
+        if session is None and self._sessions.end_of(session_id, caller) is not None:
             raise Failed("session-lost", f"session {session_id} is gone", "run the cell again")
         if session is None or not hmac.compare_digest(token.encode(), expected.encode()):
             raise Failed("unauthorized", "the session or its token is not known", "open the session again")

@@ -3,7 +3,8 @@
     call --gate (token)--> handler -> Gateway method -> reply        Failed -> STATUS[code] + trailing
     metadata
 
-Every method needs the token, those that do not exist too; who lacks it learns nothing but that.
+Every method needs a token, those that do not exist too, and the scope that `scopes` asks for it; who lacks it
+learns nothing but that. A call ends when its token does.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from remote_runtime.gateway.config import Config
+from remote_runtime.gateway import scopes
+from remote_runtime.gateway.accounts import Accounts
+from remote_runtime.gateway.config import Config, is_whole
 from remote_runtime.gateway.gateway import Gateway
 from remote_runtime.gateway.users import Users
 from remote_runtime.wire import messages_pb2 as pb
@@ -44,6 +47,7 @@ STATUS: Mapping[str, grpc.StatusCode] = {
     "target-busy": _Code.RESOURCE_EXHAUSTED,
     "unauthorized": _Code.UNAUTHENTICATED,
     "unsupported": _Code.UNIMPLEMENTED,
+    "forbidden": _Code.PERMISSION_DENIED,
     "version-mismatch": _Code.FAILED_PRECONDITION,
     "worker-died": _Code.ABORTED,
     "session-lost": _Code.NOT_FOUND,
@@ -66,7 +70,6 @@ STATUS: Mapping[str, grpc.StatusCode] = {
 }
 """Failure code -> gRPC status; every code has one."""
 
-_REFUSAL = Failed("unauthorized", "the token is missing or wrong", "set WARMCELL_TOKEN to the token of this runtime")
 _OPTIONS = (
     *CHANNEL_OPTIONS,
     ("grpc.so_reuseport", 0),
@@ -75,15 +78,18 @@ _OPTIONS = (
 
 
 class _Gate(grpc.aio.ServerInterceptor):
-    """Lets calls through that show the token."""
+    """Lets calls through that show a token which may make them."""
 
     def __init__(self, users: Users) -> None:
         self._users = users
 
     async def intercept_service(self, continuation: Callable[..., Awaitable[Any]], details: Any) -> Any:
-        if self._users.name_of(_shown(details.invocation_metadata)) is not None:
-            return await continuation(details)
-        return grpc.stream_stream_rpc_method_handler(_refuse)
+        caller = self._users.caller_of(_shown(details.invocation_metadata))
+        if caller is None:
+            return _refusing(scopes.nobody())
+        name = details.method.rpartition("/")[2]
+        needed = scopes.METHODS.get(name, scopes.ADMIN if name in GATEWAY else scopes.ANY)
+        return await continuation(details) if scopes.may(caller, needed) else _refusing(scopes.lacking(caller, needed))
 
 
 def _shown(metadata: Iterable[tuple[str, str | bytes]] | None) -> bytes:
@@ -91,9 +97,12 @@ def _shown(metadata: Iterable[tuple[str, str | bytes]] | None) -> bytes:
     return shown if isinstance(shown, bytes) else shown.encode()
 
 
-async def _refuse(_requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
-    await _abort(context, _REFUSAL)
-    yield b""  # never reached; it makes this a stream, which needs no request to be read first
+def _refusing(failure: Failed) -> grpc.RpcMethodHandler:
+    async def refuse(_requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        await _abort(context, failure)
+        yield b""  # never reached; it makes this a stream, which needs no request to be read first
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 async def _abort(context: grpc.aio.ServicerContext, failure: Failed) -> None:
@@ -119,11 +128,19 @@ class _Handlers:
 
     def __init__(self, gateway: Gateway, users: Users) -> None:
         self._gateway, self._users = gateway, users
+        self._accounts = Accounts(users, gateway.sessions_of, gateway.examine)
 
-    def _sign(self, request: Message, context: grpc.aio.ServicerContext) -> Message:
+    def _caller(self, context: grpc.aio.ServicerContext) -> pb.Caller:
+        caller = self._users.caller_of(_shown(context.invocation_metadata()))
+        if caller is None:
+            raise scopes.nobody()
+        return caller
+
+    def _sign(self, request: Message, caller: pb.Caller) -> Message:
         """Write into a request whose it is, whatever the client wrote there."""
-        if isinstance(request, (pb.OpenRequest, pb.WarmRequest)):
-            request.user = self._users.name_of(_shown(context.invocation_metadata())) or ""
+        request.caller.CopyFrom(caller)
+        if isinstance(request, pb.OpenRequest):
+            request.user = caller.user
         return request
 
     def table(self) -> dict[str, grpc.RpcMethodHandler]:
@@ -136,7 +153,7 @@ class _Handlers:
             "request_deserializer": method.request.FromString,
             "response_serializer": method.reply.SerializeToString,
         }
-        verb = getattr(self._gateway, name.lower())
+        verb = getattr(self._accounts, name.lower(), None) or getattr(self._gateway, name.lower())
         if method.streams == "reply":
             return grpc.unary_stream_rpc_method_handler(self._updates(verb), **codec)
         return grpc.unary_unary_rpc_method_handler(self._reply(verb), **codec)
@@ -145,7 +162,8 @@ class _Handlers:
         async def handle(request: Message, context: grpc.aio.ServicerContext) -> Message | None:
             with self._gateway.call():
                 try:
-                    return await verb(self._sign(request, context))
+                    caller = self._caller(context)
+                    return await self._users.guarded(caller, verb(self._sign(request, caller)))
                 except Failed as failure:
                     refused = failure
                 except Exception:  # noqa: BLE001 - an unknown defect becomes an answer
@@ -159,8 +177,9 @@ class _Handlers:
         async def handle(request: Message, context: grpc.aio.ServicerContext) -> AsyncIterator[Message]:
             with self._gateway.call():
                 try:
-                    async with aclosing(verb(self._sign(request, context))) as updates:
-                        async for update in updates:
+                    caller = self._caller(context)
+                    async with aclosing(verb(self._sign(request, caller))) as updates:
+                        while (update := await self._users.guarded(caller, anext(updates, None))) is not None:
                             yield update
                     return
                 except Failed as failure:
@@ -176,7 +195,8 @@ class _Handlers:
         key = (str(metadata.get(SESSION, "")), str(metadata.get(SESSION_TOKEN, "")))
         with self._gateway.call():
             try:
-                await self._gateway.relay(key, incoming, context.write)
+                caller = self._caller(context)
+                await self._users.guarded(caller, self._gateway.relay(key, incoming, context.write, caller))
                 return
             except Failed as failure:
                 refused = failure
@@ -231,7 +251,29 @@ class GrpcFace:
 
 
 def _credentials(config: Config) -> grpc.ServerCredentials:
-    return grpc.ssl_server_credentials([(Path(config.tls_key).read_bytes(), Path(config.tls_cert).read_bytes())])
+    """Return credentials that look at their files at each connection: a renewed certificate is shown at once."""
+    files = (Path(config.tls_key), Path(config.tls_cert))
+    seen = [_stamps(files)]
+
+    def changed() -> grpc.ServerCertificateConfiguration | None:
+        if (stamps := _stamps(files)) == seen[0] or not is_whole(config):
+            return None
+        seen[0] = stamps
+        return _certificate(files)
+
+    return grpc.dynamic_ssl_server_credentials(_certificate(files), changed)
+
+
+def _stamps(files: Iterable[Path]) -> tuple[int, ...]:
+    try:
+        return tuple(file.stat().st_mtime_ns for file in files)
+    except OSError:  # it is being replaced: the old one is good until the new one is there
+        return ()
+
+
+def _certificate(files: tuple[Path, Path]) -> grpc.ServerCertificateConfiguration:
+    key, chain = files
+    return grpc.ssl_server_certificate_configuration([(key.read_bytes(), chain.read_bytes())])
 
 
 def _bracketed(host: str) -> str:

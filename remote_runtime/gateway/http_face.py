@@ -4,7 +4,9 @@
     GET /v1/runtime   versions and addresses: a client that knows this URL finds gRPC here
     GET /v1/status    devices, sessions, runs
 
-Every route but /healthz needs the token, those that do not exist too.
+    GET /v1/ca        the certificate by which this runtime's own TLS is checked, for anybody
+
+Every other route needs a token, those that do not exist too, and the scope that `scopes` asks for it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -20,16 +23,17 @@ from google.protobuf.message import Message
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from remote_runtime.gateway.config import Config
+from remote_runtime.gateway import scopes
+from remote_runtime.gateway.config import Config, is_whole
 from remote_runtime.gateway.gateway import Gateway
 from remote_runtime.gateway.users import Users
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 
-OPEN = ("/healthz",)
+OPEN = tuple(path for path, scope in scopes.ROUTES.items() if scope == scopes.OPEN)
 """Paths that need no token."""
 
 _WILDCARDS = ("0.0.0.0", "::")
@@ -52,18 +56,35 @@ def _field(message: Message, field: Any) -> Any:
 
 
 class _Gate:
-    """Lets requests through that show the token."""
+    """Lets requests through that show a token which may make them; `scope["caller"]` is whose."""
 
-    def __init__(self, app: ASGIApp, users: Users) -> None:
-        self._app, self._users = app, users
+    def __init__(self, app: ASGIApp, users: Users, routes: Sequence[BaseRoute]) -> None:
+        self._app, self._users, self._routes = app, users, routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        shown = dict(scope.get("headers", ())).get(b"authorization", b"")
-        if scope["type"] == "http" and scope["path"] not in OPEN and self._users.name_of(shown) is None:
-            refusal = JSONResponse({"code": "unauthorized", "message": "the token is missing or wrong"}, 401)
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        refusal = self._refusal(scope) if scope["type"] != "lifespan" else None
+        answer = _refusing(refusal) if refusal is not None else self._app
+        await answer(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Failed | None:
+        needed = self._needed(scope)
+        if needed == scopes.OPEN:
+            return None
+        caller = self._users.caller_of(dict(scope.get("headers", ())).get(b"authorization", b""))
+        if caller is None:
+            return scopes.nobody()
+        scope["caller"] = caller
+        return None if scopes.may(caller, needed) else scopes.lacking(caller, needed)
+
+    def _needed(self, scope: Scope) -> str:
+        """Return what a path asks for; one that leads nowhere asks for any good token."""
+        met = (getattr(route, "path", "") for route in self._routes if route.matches(scope)[0] is not Match.NONE)
+        return next((scopes.ROUTES.get(path, scopes.ADMIN) for path in met), scopes.ANY)
+
+
+def _refusing(failure: Failed) -> Response:
+    told = {"code": failure.code, "message": failure.message, "hint": failure.hint}
+    return JSONResponse(told, 401 if failure.code == "unauthorized" else 403)
 
 
 class _Routes:
@@ -75,6 +96,7 @@ class _Routes:
     def table(self) -> list[Route]:
         return [
             Route("/healthz", self.health),
+            Route("/v1/ca", self.ca),
             Route("/v1/runtime", self.runtime),
             Route("/v1/status", self.status),
         ]
@@ -82,18 +104,23 @@ class _Routes:
     async def health(self, _request: Request) -> Response:
         return PlainTextResponse("ok")
 
+    async def ca(self, _request: Request) -> Response:
+        """Tell the certificate that signs this runtime's own; one with given certificates has none to tell."""
+        file = self._gateway.config.own_ca
+        return PlainTextResponse(file.read_text() if file.exists() else "", 200 if file.exists() else 404)
+
     async def runtime(self, request: Request) -> Response:
         with self._gateway.call():
-            info = as_json(await self._gateway.describe(pb.DescribeRequest()))
+            info = as_json(await self._gateway.describe(pb.DescribeRequest(caller=request.scope["caller"])))
         answer = {key: info[key] for key in ("versions", "engine", "http", "grpc", "unix", "pid", "idle_exit_s")}
         host = request.url.hostname or ""
         for key in ("http", "grpc"):
             answer[key] = _reachable(answer[key], host)
         return JSONResponse(answer)
 
-    async def status(self, _request: Request) -> Response:
+    async def status(self, request: Request) -> Response:
         with self._gateway.call():
-            info = as_json(await self._gateway.describe(pb.DescribeRequest()))
+            info = as_json(await self._gateway.describe(pb.DescribeRequest(caller=request.scope["caller"])))
         runs = [run for session in info["sessions"] for run in session["runs"]]
         return JSONResponse(
             {"pid": os.getpid(), "devices": info["devices"], "sessions": info["sessions"], "runs": runs}
@@ -125,7 +152,7 @@ class HttpFace:
 
     def __init__(self, gateway: Gateway, users: Users) -> None:
         self.routes = _Routes(gateway).table()
-        self._app = _Gate(Starlette(routes=self.routes), users)
+        self._app = _Gate(Starlette(routes=self.routes), users, self.routes)
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -151,6 +178,11 @@ class HttpFace:
         )
         self._serving = asyncio.ensure_future(self._server.serve(sockets=[listening]))
         return listening.getsockname()[1]
+
+    def reload(self, config: Config) -> None:
+        """Show the certificate that the TLS files hold by now."""
+        if self._server is not None and config.tls and is_whole(config):
+            self._server.config.ssl.load_cert_chain(config.tls_cert, config.tls_key)
 
     async def stop(self) -> None:
         """Take no more requests and finish those that go on."""

@@ -78,7 +78,7 @@ class Opener:
         self._care, self._outlook, self._books = ways.care, ways.outlook, ways.books
         self._engine = ways.engine
         self._clock, self._lease_memory_bytes = clock, lease_memory_bytes
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._notice = self._books.notice
 
     async def open(self, request: pb.OpenRequest) -> AsyncIterator[pb.OpenUpdate]:
@@ -96,7 +96,7 @@ class Opener:
         if self._notice:
             self._notice, note = "", self._notice
             yield _waiting("opening the session", note=note)
-        lock = self._locks.setdefault(name, asyncio.Lock())
+        lock = self._locks.setdefault((request.user, name), asyncio.Lock())
         if lock.locked():
             self._require_patience(name, request)
             yield _waiting(f"session {name} is being opened by another notebook")
@@ -113,13 +113,15 @@ class Opener:
 
     def _require_patience(self, name: str, request: pb.OpenRequest) -> None:
         """Refuse to wait behind another notebook that waits for the same session."""
-        if request.no_wait and any(waiter.name == name for waiter in self._queue.waiting):
+        same = ((waiter.user, waiter.name) == (request.user, name) for waiter in self._queue.waiting)
+        if request.no_wait and any(same):
             raise self._busy(f"session {name} waits for its device, asked for by another notebook", name)
 
     async def _existing(
         self, name: str, wants: Sequence[Want], environment: Environment, request: pb.OpenRequest
     ) -> Session | None:
-        session = self._sessions.find(name)
+        caller = pb.Caller(user=request.user, scopes=request.caller.scopes)
+        session = self._sessions.find(name, caller)
         if session is not None and session.ending is not None:
             await session.gone.wait()
             session = None
@@ -296,7 +298,7 @@ def _another_target(session: Session, asked: str) -> Failed:
     return Failed(
         "bad-target",
         f"session {name} runs on {has} and was asked for on {asked}",
-        f"choose another --session, or release this one with `%gpu stop {name}`",
+        f"choose another --session, or release this one with `warmcell stop {name}`",
         {"session": name, "target": has, "asked": asked},
     )
 

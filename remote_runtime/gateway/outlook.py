@@ -13,7 +13,7 @@ from remote_runtime.gateway.countdown import length_s
 from remote_runtime.gateway.estimates import History, Left, estimate, left_of
 from remote_runtime.gateway.session import Session
 from remote_runtime.gateway.sessions import Sessions
-from remote_runtime.pool.queue import Queue, Wait, Waiter
+from remote_runtime.pool.queue import Queue, Wait, Waiter, label
 
 CHANGED_S = 5.0
 """An estimate of when a wait may be over that moved by more is told again."""
@@ -73,11 +73,11 @@ class Outlook:
         victims = [self._sessions.by_id[i] for i in wait.victims if i in self._sessions.by_id]
         counted = [s for s in victims if s.release_at is not None]
         if counted and len(counted) == len(wait.victims):
-            return max(left for s in counted if (left := self._announced(s, now)) is not None)
+            return max(_as_seen(left, s, waiter.user) for s in counted if (left := self._announced(s, now)) is not None)
         if any(want.count != 1 for want in waiter.wants):
             return None
         rivals = [w for w in waiting[: waiting.index(waiter)] if _same_devices(wait, w.told)]
-        return estimate(len(rivals), [self._of_session(s, now) for s in self._holding(wait.candidates)])
+        return estimate(len(rivals), [self._of_session(s, now, waiter.user) for s in self._holding(wait.candidates)])
 
     def _holding(self, candidates: Iterable[str]) -> list[Session]:
         """Return who holds some devices, once for each; everybody, where it is places that lack."""
@@ -87,7 +87,11 @@ class Outlook:
             return list(living.values())
         return [living[i] for i, lease in leases.items() if i in living for d in lease.device_ids if d in wanted]
 
-    def _of_session(self, session: Session, now: float) -> Left | None:
+    def _of_session(self, session: Session, now: float, viewer: str) -> Left | None:
+        left = self._of_holder(session, now)
+        return _as_seen(left, session, viewer) if left is not None else None
+
+    def _of_holder(self, session: Session, now: float) -> Left | None:
         record, held_s = session.record, session.held_s(now)
         announced = self._announced(session, now)
         if announced is not None or held_s is None:
@@ -100,6 +104,12 @@ class Outlook:
             run_left_s = max(0.0, info.run_left_s - (now - session.info_at))
         countdown_s = max(0.0, session.release_at - now) if session.release_at is not None else None
         return left_of(session.record.name, countdown_s, run_left_s, length_s(self._countdown_s, info))
+
+
+def _as_seen(left: Left, session: Session, viewer: str) -> Left:
+    """Return an estimate in words that name no session of another user."""
+    name, user = session.record.name, session.record.user
+    return Left(left.seconds, left.rests_on.replace(f"session {name}", label(name, user, viewer)))
 
 
 def _same_devices(wait: Wait, other: object) -> bool:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from remote_runtime.engines import pids, records
+from remote_runtime.gateway import tokens
 from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.versions import VERSION
 
@@ -75,7 +75,7 @@ class StateDirectory:
         if found:
             path.chmod(0o600)
             return found
-        made = secrets.token_urlsafe(32)
+        made = tokens.fresh()
         records.write_text(path, made)
         return made
 

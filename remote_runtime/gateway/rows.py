@@ -89,11 +89,13 @@ class Ended:
         reason: One word for `ExitReply.reason`.
         detail: A sentence for people.
         held_s: From claim to end; None where nobody saw it.
+        user: Whose it was.
     """
 
     reason: str
     detail: str
     held_s: float | None = None
+    user: str = ""
 
 
 # ---- sessions --------------------------------------------------------------------------------------------
@@ -104,7 +106,7 @@ _SESSION = (
 )  # fmt: skip
 
 LIVING = f"SELECT {', '.join(_SESSION)} FROM sessions WHERE released_at IS NULL ORDER BY opened_at"
-PAST = """SELECT session_id, name, target, reason, detail, held_s FROM sessions
+PAST = """SELECT session_id, name, target, user, reason, detail, held_s FROM sessions
     WHERE released_at IS NOT NULL ORDER BY released_at DESC LIMIT ?"""
 
 

@@ -74,5 +74,18 @@ ENVIRONMENTS = (
     "ALTER TABLE sessions ADD COLUMN share_bytes INTEGER",  # of each device; NULL: all of it
 )
 
-MIGRATIONS: Sequence[Sequence[str]] = (FIRST, ENVIRONMENTS)
+TOKENS = (
+    """CREATE TABLE tokens (
+        token_id TEXT PRIMARY KEY,         -- the visible part
+        user TEXT NOT NULL,
+        scopes TEXT NOT NULL,              -- with commas between
+        digest TEXT NOT NULL,              -- of the whole token, which is nowhere
+        created_at REAL NOT NULL,
+        expires_at REAL,
+        revoked_at REAL,
+        used_at REAL
+    )""",
+)
+
+MIGRATIONS: Sequence[Sequence[str]] = (FIRST, ENVIRONMENTS, TOKENS)
 """Version n -> the statements that make it version n + 1."""

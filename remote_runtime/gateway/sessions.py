@@ -21,9 +21,11 @@ from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.directories import Directories
 from remote_runtime.gateway.relay import Keepers, Peer
-from remote_runtime.gateway.rows import SessionRecord
+from remote_runtime.gateway.rows import Ended, SessionRecord
+from remote_runtime.gateway.scopes import is_admin
 from remote_runtime.gateway.session import Opening, Refused, Session, wire_device
 from remote_runtime.gateway.store import StoreFailed
+from remote_runtime.gateway.users import os_user
 from remote_runtime.pool.endings import describe
 from remote_runtime.pool.pool import Pool
 from remote_runtime.pool.slots import Slot, State
@@ -56,16 +58,42 @@ class Sessions:
         self, config: Config, books: Books, pool: Pool, keepers: Keepers, clock: Callable[[], float]
     ) -> None:
         self._config, self._books, self._pool, self._keepers = config, books, pool, keepers
-        self._clock = clock
+        self._clock, self._own_user = clock, os_user()
         self._memory_bytes = config.memory_limit_bytes
         self.directories = Directories(config.state / "sessions")
         self.by_id: dict[str, Session] = {}
-        self.ended: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self.ended: OrderedDict[str, Ended] = OrderedDict()
 
-    def find(self, name: str) -> Session | None:
-        """Return the session of a name or an id."""
-        found = (s for s in self.by_id.values() if s.record.name == name)
-        return self.by_id.get(name) or next(found, None)
+    def find(self, name: str, caller: pb.Caller, anybody: bool = False) -> Session | None:
+        """Return a session that a caller may know of.
+
+        Args:
+            name: A name, of the caller's own sessions, or an id.
+            caller: Who asks: admins may know of every id.
+            anybody: Whether an admin's name may be that of somebody else's session, if only one has it.
+        """
+        named = [s for s in self.by_id.values() if s.record.name == name]
+        own = [s for s in named if s.record.user == caller.user]
+        visible = [s for s in (self.by_id.get(name), *own) if s is not None and _may_know(caller, s.record.user)]
+        if not visible and anybody and is_admin(caller) and len(named) == 1:
+            return named[0]
+        return visible[0] if visible else None
+
+    def not_found(self, name: str, caller: pb.Caller) -> Failed:
+        """Return why `find` found none."""
+        named = [s.record for s in self.by_id.values() if s.record.name == name] if is_admin(caller) else []
+        if not named:
+            return Failed("not-found", f"there is no session {name}", "see `%gpu ps`")
+        ids = ", ".join(f"{record.session_id} of {record.user}" for record in named)
+        return Failed("not-found", f"{len(named)} users have a session named {name}", f"give its id: {ids}")
+
+    def of(self, user: str) -> list[Session]:
+        """Return a user's sessions."""
+        return [s for s in self.by_id.values() if s.record.user == user]
+
+    def _guest(self, user: str) -> str:
+        """Return a user's name, "" of the runtime's own account: its files lie where they always have."""
+        return "" if user == self._own_user else user
 
     async def begin(self, opening: Opening) -> Session:
         """Take a warm worker and claim it for a new session.
@@ -86,7 +114,7 @@ class Sessions:
 
     async def _undo(self, slot: Slot, opening: Opening, error: BaseException) -> None:
         self._books.never_was(opening.session_id)
-        self.directories.free(opening.name)
+        self.directories.free(opening.name, self._guest(opening.user))
         if isinstance(error, (Refused, StoreFailed)) or (isinstance(error, Failed) and error.code == "disk-full"):
             self._pool.give_back(slot)
         else:
@@ -96,8 +124,8 @@ class Sessions:
         record = SessionRecord(
             opening.session_id, opening.name, opening.notebook, opening.target, opening.user,
             secrets.token_urlsafe(32), slot.worker_id, 1, opening.devices,
-            str(self.directories.take(opening.name)), opening.idle_s, time.time(), opening.kind.environment,
-            opening.share_bytes,
+            str(self.directories.take(opening.name, self._guest(opening.user))), opening.idle_s, time.time(),
+            opening.kind.environment, opening.share_bytes,
         )  # fmt: skip
         # Written before the claim: no worker is ever claimed that the next gateway would not find.
         await self._books.begin(record)
@@ -141,7 +169,7 @@ class Sessions:
         """Take over the sessions of an earlier gateway; those whose worker is gone are known as ended."""
         recorded = {record.worker_id: record for record in await self._books.living()}
         for session_id, ended in await self._books.past(REMEMBERED_COUNT):
-            self.ended[session_id] = (ended.reason, ended.detail)
+            self.ended[session_id] = ended
         await asyncio.gather(*(self._adopt(slot, recorded.pop(slot.worker_id, None)) for slot in slots))
         for record in recorded.values():
             self._remember(record, "unknown", "its worker ended while no gateway ran")
@@ -153,7 +181,7 @@ class Sessions:
             session = Session(record, slot)
             self.by_id[record.session_id] = session
             self._books.adopt(record.session_id, record.user, [device.id for device in record.devices])
-            self.directories.take(record.name)
+            self.directories.take(record.name, self._guest(record.user))
             self._told(session, info)
             return
         if record is not None:
@@ -231,15 +259,20 @@ class Sessions:
 
     def _remember(self, record: SessionRecord, reason: str, detail: str) -> None:
         self._books.end(record, reason, detail)
-        self.directories.free(record.name)
-        self.ended[record.session_id] = (reason, detail)
+        self.directories.free(record.name, self._guest(record.user))
+        self.ended[record.session_id] = Ended(reason, detail, user=record.user)
         while len(self.ended) > REMEMBERED_COUNT:
             self.ended.popitem(last=False)
 
-    def infos(self) -> list[pb.SessionInfo]:
-        """Return what is known of every session, in the order in which they were opened."""
+    def infos(self, caller: pb.Caller) -> list[pb.SessionInfo]:
+        """Return what is known of the sessions that a caller may see, in the order in which they were opened."""
         ordered: Iterable[Session] = sorted(self.by_id.values(), key=lambda s: s.record.opened_at)
-        return [self.info(session) for session in ordered]
+        return [self.info(session) for session in ordered if _may_know(caller, session.record.user)]
+
+    def end_of(self, session_id: str, caller: pb.Caller) -> Ended | None:
+        """Return how a session ended, None of one that the caller may not know of."""
+        ended = self.ended.get(session_id)
+        return ended if ended is not None and _may_know(caller, ended.user) else None
 
     def info(self, session: Session) -> pb.SessionInfo:
         """Return what the gateway and the keeper know of a session."""
@@ -258,6 +291,10 @@ class Sessions:
         releasing = session.release_at is not None or session.ending is not None
         info.state = "releasing" if releasing else "running" if session.running else "idle"
         return info
+
+
+def _may_know(caller: pb.Caller, user: str) -> bool:
+    return caller.user == user or is_admin(caller)
 
 
 def _is_away(error: BaseException) -> bool:

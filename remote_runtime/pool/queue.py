@@ -13,6 +13,7 @@ import asyncio
 import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from remote_runtime.engines.base import CPU, Device
 from remote_runtime.pool.placement import Busy, Chosen, Decision, Floor, Hold, Unavailable, arrange
@@ -83,7 +84,17 @@ class Lease:
 
     name: str
     device_ids: tuple[str, ...]
+    user: str = ""
     share_bytes: int | None = None
+
+    def name_for(self, viewer: str, sees_all: bool = False) -> str:
+        """Return the session's name, for who may know it; for others, whose it is."""
+        return self.name if self.user == viewer or sees_all else label(self.name, self.user, viewer)
+
+
+def label(name: str, user: str, viewer: str) -> str:
+    """Return a session in words: its own user sees the name, another whose it is."""
+    return f"session {name}" if user == viewer else f"a session of {user}"
 
 
 class Queue:
@@ -108,9 +119,11 @@ class Queue:
         """Everybody who waits, the next one first."""
         return in_turn(self._ring.users, self._waiting, lambda waiter: waiter.user)
 
-    def hold(self, session_id: str, name: str, device_ids: Sequence[str], share_bytes: int | None = None) -> None:
-        """Note that a session holds devices, or a share of each, as when it is adopted."""
-        self.leases[session_id] = Lease(name, tuple(i for i in device_ids if i != CPU), share_bytes)
+    def hold(
+        self, session_id: str, name: str, device_ids: Sequence[str], user: str = "", share_bytes: int | None = None
+    ) -> None:
+        """Note that a user's session holds devices, or a share of each, as when it is adopted."""
+        self.leases[session_id] = Lease(name, tuple(i for i in device_ids if i != CPU), user, share_bytes)
 
     def give_back(self, session_id: str) -> None:
         """Free what a session holds; one that holds nothing changes nothing."""
@@ -176,7 +189,11 @@ class Queue:
         return frozenset(i for wait in waits if isinstance(wait, Wait) for i in wait.victims)
 
     def _decide(self, devices: Sequence[Device], idle: Mapping[str, float], now: float) -> list[Decision]:
-        return arrange([waiter.wants for waiter in self.waiting], self.floor(devices, idle, now))
+        """Decide for everybody, in words that each may read: what others run is not told."""
+        waiting, floor = self.waiting, partial(self.floor, devices, idle, now)
+        wants = [waiter.wants for waiter in waiting]
+        seen = {viewer: arrange(wants, floor(viewer)) for viewer in {waiter.user for waiter in waiting}}
+        return [seen[waiter.user][place] for place, waiter in enumerate(waiting)]
 
     def _serve_one(self, decisions: Sequence[Decision]) -> bool:
         """Act on the first decision that is final; return whether there was one."""
@@ -196,14 +213,16 @@ class Queue:
             return
         self._ring.served(waiter.user)
         self.leave(waiter)
-        self.hold(waiter.session_id, waiter.name, [d.id for d in decision.devices], decision.share_bytes)
+        ids = [device.id for device in decision.devices]
+        self.hold(waiter.session_id, waiter.name, ids, waiter.user, decision.share_bytes)
         waiter.tell(decision)
 
-    def floor(self, devices: Sequence[Device], idle: Mapping[str, float], now: float) -> Floor:
-        """Return what placement looks at."""
+    def floor(self, devices: Sequence[Device], idle: Mapping[str, float], now: float, viewer: str = "") -> Floor:
+        """Return what placement looks at, in words for one user."""
         self._blocked = {i: (holder, until) for i, (holder, until) in self._blocked.items() if until > now}
         sessions = {
-            i: Hold(i, f"session {lease.name}", idle.get(i), lease.share_bytes) for i, lease in self.leases.items()
+            i: Hold(i, label(lease.name, lease.user, viewer), idle.get(i), lease.share_bytes)
+            for i, lease in self.leases.items()
         }
         held: dict[str, tuple[Hold, ...]] = {i: (Hold("", holder),) for i, (holder, _) in self._blocked.items()}
         for i, lease in self.leases.items():

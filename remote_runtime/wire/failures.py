@@ -17,6 +17,7 @@ CODES: Mapping[str, str] = {
     "target-busy": "the device exists but is held",
     "unauthorized": "the token is missing or wrong",
     "unsupported": "the engine cannot do what is asked for",
+    "forbidden": "the token is good and may not do this",
     "version-mismatch": "kernel and worker cannot exchange values",
     "worker-died": "the user process ended under the run",
     "session-lost": "the session's memory is gone",

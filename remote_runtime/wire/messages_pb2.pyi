@@ -47,14 +47,28 @@ class Device(_message.Message):
     price_per_hour: float
     def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., simulated: bool = ..., index: _Optional[int] = ..., state: _Optional[str] = ..., holder: _Optional[str] = ..., price_per_hour: _Optional[float] = ...) -> None: ...
 
+class Caller(_message.Message):
+    __slots__ = ("user", "scopes", "token_id", "expires_at")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    user: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    token_id: str
+    expires_at: float
+    def __init__(self, user: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., token_id: _Optional[str] = ..., expires_at: _Optional[float] = ...) -> None: ...
+
 class DescribeRequest(_message.Message):
-    __slots__ = ("versions",)
+    __slots__ = ("versions", "caller")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ...) -> None: ...
+    caller: Caller
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
 
 class RuntimeInfo(_message.Message):
-    __slots__ = ("versions", "engine", "devices", "http", "grpc", "unix", "pid", "idle_exit_s", "sessions", "start", "start_why")
+    __slots__ = ("versions", "engine", "devices", "http", "grpc", "unix", "pid", "idle_exit_s", "sessions", "start", "start_why", "caller", "now_at")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +80,8 @@ class RuntimeInfo(_message.Message):
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     START_WHY_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    NOW_AT_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     engine: str
     devices: _containers.RepeatedCompositeFieldContainer[Device]
@@ -77,7 +93,9 @@ class RuntimeInfo(_message.Message):
     sessions: _containers.RepeatedCompositeFieldContainer[SessionInfo]
     start: str
     start_why: str
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., engine: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., http: _Optional[str] = ..., grpc: _Optional[str] = ..., unix: _Optional[str] = ..., pid: _Optional[int] = ..., idle_exit_s: _Optional[float] = ..., sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ..., start: _Optional[str] = ..., start_why: _Optional[str] = ...) -> None: ...
+    caller: Caller
+    now_at: float
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., engine: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., http: _Optional[str] = ..., grpc: _Optional[str] = ..., unix: _Optional[str] = ..., pid: _Optional[int] = ..., idle_exit_s: _Optional[float] = ..., sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ..., start: _Optional[str] = ..., start_why: _Optional[str] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ..., now_at: _Optional[float] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
     __slots__ = ("session_id", "name", "target", "notebook", "state", "age_s", "idle_s", "device_ids", "pid", "runs", "name_count", "memory_bytes", "attached_count", "incarnation", "names", "held_s", "busy_s", "run_left_s", "user", "environment", "device_memory_bytes")
@@ -146,7 +164,7 @@ class RunInfo(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., state: _Optional[str] = ..., label: _Optional[str] = ..., started_at: _Optional[float] = ..., elapsed_s: _Optional[float] = ..., event_count: _Optional[int] = ..., background: bool = ..., session_id: _Optional[str] = ...) -> None: ...
 
 class OpenRequest(_message.Message):
-    __slots__ = ("versions", "target", "session", "notebook", "idle_s", "no_wait", "must_exist", "user", "ticket", "environment", "env", "secrets", "device_memory_bytes", "exclusive")
+    __slots__ = ("versions", "target", "session", "notebook", "idle_s", "no_wait", "must_exist", "user", "ticket", "environment", "env", "secrets", "device_memory_bytes", "exclusive", "caller")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -168,6 +186,7 @@ class OpenRequest(_message.Message):
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     DEVICE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     EXCLUSIVE_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     target: str
     session: str
@@ -182,7 +201,8 @@ class OpenRequest(_message.Message):
     secrets: _containers.RepeatedScalarFieldContainer[str]
     device_memory_bytes: int
     exclusive: bool
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., target: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., idle_s: _Optional[float] = ..., no_wait: bool = ..., must_exist: bool = ..., user: _Optional[str] = ..., ticket: _Optional[str] = ..., environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., secrets: _Optional[_Iterable[str]] = ..., device_memory_bytes: _Optional[int] = ..., exclusive: bool = ...) -> None: ...
+    caller: Caller
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., target: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., idle_s: _Optional[float] = ..., no_wait: bool = ..., must_exist: bool = ..., user: _Optional[str] = ..., ticket: _Optional[str] = ..., environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., secrets: _Optional[_Iterable[str]] = ..., device_memory_bytes: _Optional[int] = ..., exclusive: bool = ..., caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
 
 class WorkerEnvironment(_message.Message):
     __slots__ = ("image", "python", "mounts", "volumes", "block_network")
@@ -267,14 +287,14 @@ class Granted(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., unix: _Optional[str] = ..., token: _Optional[str] = ..., incarnation: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., fresh: bool = ..., versions: _Optional[_Union[Versions, _Mapping]] = ..., wait_s: _Optional[float] = ...) -> None: ...
 
 class WarmRequest(_message.Message):
-    __slots__ = ("target", "environment", "user")
+    __slots__ = ("target", "environment", "caller")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
-    USER_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     target: str
     environment: WorkerEnvironment
-    user: str
-    def __init__(self, target: _Optional[str] = ..., environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ..., user: _Optional[str] = ...) -> None: ...
+    caller: Caller
+    def __init__(self, target: _Optional[str] = ..., environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
 
 class WarmReply(_message.Message):
     __slots__ = ("warming", "reason")
@@ -285,12 +305,14 @@ class WarmReply(_message.Message):
     def __init__(self, warming: bool = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ReleaseRequest(_message.Message):
-    __slots__ = ("session", "force")
+    __slots__ = ("session", "force", "caller")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     session: str
     force: bool
-    def __init__(self, session: _Optional[str] = ..., force: bool = ...) -> None: ...
+    caller: Caller
+    def __init__(self, session: _Optional[str] = ..., force: bool = ..., caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
 
 class ReleaseReply(_message.Message):
     __slots__ = ("lost_names", "stopped_runs")
@@ -305,10 +327,12 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StopRequest(_message.Message):
-    __slots__ = ("force",)
+    __slots__ = ("force", "caller")
     FORCE_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     force: bool
-    def __init__(self, force: bool = ...) -> None: ...
+    caller: Caller
+    def __init__(self, force: bool = ..., caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
 
 class StopReply(_message.Message):
     __slots__ = ("stopped",)
@@ -317,12 +341,14 @@ class StopReply(_message.Message):
     def __init__(self, stopped: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ...) -> None: ...
 
 class ExitRequest(_message.Message):
-    __slots__ = ("session_id", "incarnation")
+    __slots__ = ("session_id", "incarnation", "caller")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     incarnation: int
-    def __init__(self, session_id: _Optional[str] = ..., incarnation: _Optional[int] = ...) -> None: ...
+    caller: Caller
+    def __init__(self, session_id: _Optional[str] = ..., incarnation: _Optional[int] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
 
 class ExitReply(_message.Message):
     __slots__ = ("gone", "reason", "detail")
@@ -333,6 +359,104 @@ class ExitReply(_message.Message):
     reason: str
     detail: str
     def __init__(self, gone: bool = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class TokenInfo(_message.Message):
+    __slots__ = ("token_id", "user", "scopes", "created_at", "expires_at", "revoked_at", "used_at", "own")
+    TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_AT_FIELD_NUMBER: _ClassVar[int]
+    USED_AT_FIELD_NUMBER: _ClassVar[int]
+    OWN_FIELD_NUMBER: _ClassVar[int]
+    token_id: str
+    user: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    created_at: float
+    expires_at: float
+    revoked_at: float
+    used_at: float
+    own: bool
+    def __init__(self, token_id: _Optional[str] = ..., user: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., created_at: _Optional[float] = ..., expires_at: _Optional[float] = ..., revoked_at: _Optional[float] = ..., used_at: _Optional[float] = ..., own: bool = ...) -> None: ...
+
+class AddTokenRequest(_message.Message):
+    __slots__ = ("user", "scopes", "expires_s", "new_user", "caller")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_S_FIELD_NUMBER: _ClassVar[int]
+    NEW_USER_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    user: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    expires_s: float
+    new_user: bool
+    caller: Caller
+    def __init__(self, user: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., expires_s: _Optional[float] = ..., new_user: bool = ..., caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
+
+class AddTokenReply(_message.Message):
+    __slots__ = ("info", "token")
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    info: TokenInfo
+    token: str
+    def __init__(self, info: _Optional[_Union[TokenInfo, _Mapping]] = ..., token: _Optional[str] = ...) -> None: ...
+
+class ListTokensRequest(_message.Message):
+    __slots__ = ("caller",)
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    caller: Caller
+    def __init__(self, caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
+
+class TokenTable(_message.Message):
+    __slots__ = ("tokens",)
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    tokens: _containers.RepeatedCompositeFieldContainer[TokenInfo]
+    def __init__(self, tokens: _Optional[_Iterable[_Union[TokenInfo, _Mapping]]] = ...) -> None: ...
+
+class RevokeRequest(_message.Message):
+    __slots__ = ("what", "stop", "caller")
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    what: str
+    stop: bool
+    caller: Caller
+    def __init__(self, what: _Optional[str] = ..., stop: bool = ..., caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
+
+class RevokeReply(_message.Message):
+    __slots__ = ("revoked", "stopped", "living")
+    REVOKED_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
+    LIVING_FIELD_NUMBER: _ClassVar[int]
+    revoked: _containers.RepeatedCompositeFieldContainer[TokenInfo]
+    stopped: _containers.RepeatedScalarFieldContainer[str]
+    living: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, revoked: _Optional[_Iterable[_Union[TokenInfo, _Mapping]]] = ..., stopped: _Optional[_Iterable[str]] = ..., living: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Finding(_message.Message):
+    __slots__ = ("name", "state", "sentence", "fix")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_FIELD_NUMBER: _ClassVar[int]
+    FIX_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    state: str
+    sentence: str
+    fix: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., sentence: _Optional[str] = ..., fix: _Optional[str] = ...) -> None: ...
+
+class DoctorRequest(_message.Message):
+    __slots__ = ("caller",)
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    caller: Caller
+    def __init__(self, caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
+
+class DoctorReply(_message.Message):
+    __slots__ = ("findings",)
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    findings: _containers.RepeatedCompositeFieldContainer[Finding]
+    def __init__(self, findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ...) -> None: ...
 
 class ClaimRequest(_message.Message):
     __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes", "env", "shared_devices", "cache_bytes")

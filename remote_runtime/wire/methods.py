@@ -34,6 +34,10 @@ GATEWAY: Mapping[str, Method] = {
     "Stop": Method(pb.StopRequest, pb.StopReply),
     "Exit": Method(pb.ExitRequest, pb.ExitReply),
     "Relay": Method(None, None, "both"),
+    "AddToken": Method(pb.AddTokenRequest, pb.AddTokenReply),
+    "ListTokens": Method(pb.ListTokensRequest, pb.TokenTable),
+    "Revoke": Method(pb.RevokeRequest, pb.RevokeReply),
+    "Doctor": Method(pb.DoctorRequest, pb.DoctorReply),
 }
 
 WORKER_SERVICE = "warmcell.v1.Worker"

@@ -153,7 +153,7 @@ def test_doctor_tells_what_is_wrong(warmcell: Shell) -> None:
     findings = {f["name"]: f for f in json.loads(done.stdout)["findings"]}
     assert done.returncode == 1
     assert findings["token"]["state"] == "fail" and findings["token"]["fix"].startswith("chmod 600 ")
-    assert findings["settings"]["fix"] == "set WARMCELL_TOKEN"
+    assert findings["settings"]["fix"] == "`warmcell login http://127.0.0.1:1`, or set WARMCELL_TOKEN"
     assert findings["runtime"]["state"] == "fail"
 
 
@@ -171,7 +171,7 @@ def test_a_named_state_directory_wins_over_the_url(warmcell: Shell, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], *([c, "--help"] for c in ("up", "down", "status", "ps", "logs", "doctor"))]
+    "words", [["--help"], *([c, "--help"] for c in ("up", "down", "status", "ps", "logs", "doctor", "login", "logout", "stop", "init"))]
 )
 def test_every_command_explains_itself(words: list[str], warmcell: Shell) -> None:
     done = warmcell(*words)

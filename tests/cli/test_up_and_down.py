@@ -111,11 +111,12 @@ def test_foreground_beside_another_is_refused(warmcell: Shell) -> None:
     assert f"(pid {warmcell.gateway.pid})" in done.stderr
 
 
-def test_an_open_door_needs_tls(warmcell: Shell) -> None:
-    done = warmcell("up", "--host", "0.0.0.0")
-    assert done.returncode == 1
-    assert "--host 0.0.0.0" in done.stderr and "TLS" in done.stderr
-    assert warmcell.gateway is None
+def test_an_open_door_speaks_tls_by_itself(warmcell: Shell) -> None:
+    line = warmcell.json("up", "--host", "0.0.0.0")
+    assert line["http"].startswith("https://0.0.0.0:") and line["https"].startswith("https://")
+    assert line["ca"] == str(warmcell.home / "tls" / "ca.pem")
+    done = warmcell("up", "--state", str(warmcell.home.parent / "other"), "--host", "0.0.0.0", "--tls-cert", line["ca"])
+    assert done.returncode == 1 and "only one of --tls-cert and --tls-key" in done.stderr
 
 
 def test_a_failed_start_shows_the_end_of_the_log(warmcell: Shell) -> None:

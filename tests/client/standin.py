@@ -174,6 +174,18 @@ class GatewayStandIn:
     def Exit(self, request: pb.ExitRequest, context: grpc.ServicerContext) -> pb.ExitReply:
         return self.exit_reply
 
+    def AddToken(self, request: pb.AddTokenRequest, context: grpc.ServicerContext) -> pb.AddTokenReply:
+        return pb.AddTokenReply(token="wc_12345678_x")
+
+    def ListTokens(self, request: pb.ListTokensRequest, context: grpc.ServicerContext) -> pb.TokenTable:
+        return pb.TokenTable()
+
+    def Revoke(self, request: pb.RevokeRequest, context: grpc.ServicerContext) -> pb.RevokeReply:
+        return pb.RevokeReply()
+
+    def Doctor(self, request: pb.DoctorRequest, context: grpc.ServicerContext) -> pb.DoctorReply:
+        return pb.DoctorReply()
+
     def Relay(self, frames: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         self.shown = dict(context.invocation_metadata())
         return self.worker.attach(frames, context)

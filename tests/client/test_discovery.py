@@ -83,7 +83,7 @@ def test_which_address_is_called(url: str, grpc: str, target: str, secure: bool)
 @pytest.mark.parametrize(
     ("status", "body", "error", "words"),
     [
-        (401, b"", Unauthorized, "does not accept the token\nhint: set WARMCELL_TOKEN"),
+        (401, b"", Unauthorized, "does not accept the token: .*revoked\nhint: ask who runs it"),
         (403, b"", Unauthorized, "does not accept the token"),
         (404, b"", RuntimeUnavailable, "HTTP status 404"),
         (500, b"", RuntimeUnavailable, "HTTP status 500"),

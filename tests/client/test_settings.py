@@ -137,4 +137,4 @@ def test_a_file_that_cannot_be_read(place: Path) -> None:
 
 
 def test_the_module_states_the_precedence() -> None:
-    assert "arguments > environment > files > defaults" in (module.__doc__ or "")
+    assert "arguments > environment > files > logins > defaults" in (module.__doc__ or "")

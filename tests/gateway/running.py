@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,8 @@ class Running:
     grpc: str = ""
     http: str = ""
     token: str = ""
+    https: str = ""
+    ca: str = ""
     channels: list[grpc.Channel] = field(default_factory=list)
 
     @property
@@ -65,6 +67,10 @@ class Running:
     def channel(self, address: str = "") -> grpc.Channel:
         self.channels.append(grpc.insecure_channel(address or self.grpc, options=CHANNEL_OPTIONS))
         return self.channels[-1]
+
+    def by(self, token: str) -> Running:
+        """Return the same gateway, called with another token."""
+        return replace(self, token=token)
 
     def call(self, name: str, request: Message) -> Any:
         method = GATEWAY[name]

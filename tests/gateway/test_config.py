@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,14 @@ def test_words_that_cannot_be_read_end_with_code_2(words: list[str], capsys: pyt
 def test_what_is_loopback(host: str, is_one: bool) -> None:
     assert is_loopback(host) is is_one
     config = Config(Path("/s"), Path("/r"), host=host)
-    if is_one:
-        assert check(config) is config
-    else:
-        with pytest.raises(Failed, match="there is no TLS"):
-            check(config)
+    assert check(config) is config
+    assert config.own_tls is not is_one
+    assert not replace(config, tls_cert="/c", tls_key="/k").own_tls
+
+
+def test_half_a_certificate_is_refused() -> None:
+    with pytest.raises(Failed, match="only one of --tls-cert and --tls-key"):
+        check(Config(Path("/s"), Path("/r"), host="0.0.0.0", tls_cert="/c"))
 
 
 def test_the_token_and_the_key_are_not_shown() -> None:

@@ -58,7 +58,7 @@ def test_a_name_on_another_target_is_an_error_that_names_both(play: Play) -> Non
         assert failure.code == "bad-target"
         assert str(failure) == (
             "session nb runs on A100 and was asked for on cpu\n"
-            "hint: choose another --session, or release this one with `%gpu stop nb`"
+            "hint: choose another --session, or release this one with `warmcell stop nb`"
         )
 
     play(body)

@@ -27,14 +27,14 @@ def test_the_phases_of_a_lease_add_up(play: Play) -> None:
         await rig.look()
         waiter = await opened(rig)
         await rig.look(7)
-        await rig.gateway.release(pb.ReleaseRequest(session="first", force=True))
+        await rig.gateway.release(pb.ReleaseRequest(session="first", force=True, caller=pb.Caller(user="bob")))
         await rig.settle()
         rig.now += 2
         rig.run(waiter)
         await rig.look(5)
         rig.rest(waiter)
         rig.now += 3
-        await rig.gateway.release(pb.ReleaseRequest(session="nb"))
+        await rig.gateway.release(pb.ReleaseRequest(session="nb", caller=pb.Caller(user="ana")))
         await rig.settle()
         assert await rig.rows(USAGE) == [
             ("idle", "GPU-1", "ana", 5.0), ("running", "GPU-1", "ana", 5.0), ("running", "GPU-1", "bob", 7.0),
