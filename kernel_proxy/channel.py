@@ -91,11 +91,13 @@ class Address:
         target: `unix:/path` or `host:port`.
         secure: Whether TLS is spoken.
         ca_file: PEM bundle to check the server against; empty means the system's.
+        name: What people call it, where `target` is only the way here; empty means `target`.
     """
 
     target: str
     secure: bool = False
     ca_file: str = ""
+    name: str = ""
 
 
 def failure_of(error: grpc.RpcError, where: str) -> pb.Failure:
@@ -151,7 +153,7 @@ class Door:
     def where(self) -> str:
         """The server in words, for messages."""
         noun = "the gateway" if self.service == GATEWAY_SERVICE else "the worker"
-        return f"{noun} at {self.address.target}"
+        return f"{noun} at {self.address.name or self.address.target}"
 
     def call(self, method: str, request: Message, timeout_s: float | None = 30.0) -> Message:
         """Ask and wait for the one reply.

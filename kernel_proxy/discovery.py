@@ -31,10 +31,12 @@ class Found:
     Args:
         address: The one to call.
         http: Its HTTP address.
+        is_far: Whether the way to it is forwarded, so that no path it names means anything here.
     """
 
     address: Address
     http: str
+    is_far: bool = False
 
 
 def discover(settings: Settings) -> Found:

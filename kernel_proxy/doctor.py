@@ -114,9 +114,9 @@ def configuration(patient: Patient) -> Verdict:
             statedir.ADDRESS_HINT
     if settings.embedded:
         return _ok(f"this machine's own runtime, in {settings.home}")
-    if not settings.token:
-        return "fail", f"WARMCELL_URL is {settings.url}, and there is no token", "set WARMCELL_TOKEN"
-    return _ok(f"the runtime at {settings.url}")
+    if not settings.token and not settings.over_ssh:
+        return "fail", f"WARMCELL_URL is {settings.place}, and there is no token", "set WARMCELL_TOKEN"
+    return _ok(f"the runtime at {settings.place}")
 
 
 def state_directory(patient: Patient) -> Verdict:
