@@ -297,4 +297,4 @@ def _failed(name: str, said: ssh.Said) -> WarmcellError:
 
 
 def _is_full(text: str) -> bool:
-    return re.search("No space left|[Dd]isk quota|disk of .* is full", text) is not None
+    return re.search("No space left|[Dd]isk quota|disk (of .* )?is full", text) is not None

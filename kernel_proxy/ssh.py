@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -234,11 +235,10 @@ def _exchanged(process: subprocess.Popen[bytes], given: bytes, on_line: Callable
 
 def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
     assert process.stdin is not None
-    try:
+    with suppress(OSError):  # the other side has stopped reading; its exit code and words tell why
         process.stdin.write(given)
+    with suppress(OSError):
         process.stdin.close()
-    except OSError:  # the other side has stopped reading; its exit code and words tell why
-        pass
 
 
 _TERMINAL = "run `warmcell connect {url}` in a terminal, where it can ask you"

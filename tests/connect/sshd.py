@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -66,6 +65,7 @@ class Account:
     def start(self) -> None:
         """Start the server, on the port that it had if it had one."""
         self.home.mkdir(exist_ok=True)
+        is_first = not self.port
         for key in (f"{self.name}-host", "mine"):
             if not (self.directory / key).exists():
                 words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.directory / key)]
@@ -76,8 +76,9 @@ class Account:
             words = [SSHD, "-D", "-e", "-f", str(self.home / "sshd_config")]
             self.process = subprocess.Popen(words, stderr=log, stdout=log)
         await_port(self.port)
-        with open(self.directory / "config", "a") as config:
-            config.write(self._client())
+        if is_first:
+            with open(self.directory / "config", "a") as config:
+                config.write(self._client())
 
     def stop(self) -> None:
         """End the server with every connection to it."""
@@ -124,7 +125,7 @@ def account(directory: Path, name: str = "gpu01", **more: object) -> Iterator[Ac
         yield made
     finally:
         made.stop()
-        sweep(directory)
+        sweep(made.home)
 
 
 def holders(client: Path) -> list[int]:
@@ -140,11 +141,13 @@ def link(client: Path, url: str, program: str) -> sshlink.Link:
 
 def cut(client: Path) -> None:
     """Kill whatever holds the connection, as a link that drops does."""
-    found = holders(client)
-    assert found
-    for pid in found:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    assert holders(client)
+    hang_up(client)
+
+
+def hang_up(client: Path) -> None:
+    """End the connections of the kernels on a state directory."""
+    sweep(link(client, "ssh://any", "ssh")._stem.parent)
 
 
 def free_port() -> int:
@@ -159,3 +162,13 @@ def await_port(port: int, timeout_s: float = 10.0) -> None:
             return
         assert time.monotonic() < deadline, f"nothing listens on {port}"
         time.sleep(0.02)
+
+
+def mount(at: Path, size: str) -> int:
+    """Mount a small disk; tell by another code than 0 that this user may not."""
+    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(at)]
+    return subprocess.run(words, capture_output=True, check=False).returncode
+
+
+def unmount(at: Path) -> None:
+    subprocess.run(["umount", "-l", str(at)], check=True)
