@@ -26,6 +26,7 @@ import grpc  # noqa: E402
 from google.protobuf.message import Message  # noqa: E402
 
 from kernel_proxy.errors import RuntimeUnavailable, WarmcellError, from_failure  # noqa: E402
+from kernel_proxy.outside import ca_bundle  # noqa: E402
 from remote_runtime.wire import messages_pb2 as pb  # noqa: E402
 from remote_runtime.wire.frames import ungrouped  # noqa: E402
 from remote_runtime.wire.methods import (  # noqa: E402
@@ -277,7 +278,7 @@ _open: set[grpc.Channel] = set()
 def _channel(address: Address) -> grpc.Channel:
     if not address.secure:
         return grpc.insecure_channel(address.target, options=_OPTIONS)
-    bundle = address.ca_file or os.environ.get("SSL_CERT_FILE", "")
+    bundle = ca_bundle(address.ca_file)
     try:
         roots = Path(bundle).read_bytes() if bundle else None
     except OSError as error:

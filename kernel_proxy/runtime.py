@@ -49,7 +49,11 @@ def connect(settings: Settings | None = None, say: Say | None = None, *, start: 
         VersionMismatch: This kernel and the runtime cannot exchange values; the message shows a table.
     """
     runtime = Runtime(settings or load_settings(), say or (lambda sentence: None), start)
-    runtime.reach()
+    try:
+        runtime.reach()
+    except BaseException:
+        runtime.close()
+        raise
     return runtime
 
 
@@ -208,6 +212,7 @@ class Runtime:
         self._sessions = []
         if self._door is not None:
             self._door.close()
+        self._finder.close()
         atexit.unregister(self.close)
 
     def _reach(self, found: Found, token: str) -> None:

@@ -3,6 +3,7 @@
     GET /healthz      ok, for anybody
     GET /v1/runtime   versions and addresses: a client that knows this URL finds gRPC here
     GET /v1/status    devices, sessions, runs
+    WS  /v1/tunnel    the gRPC face, through whatever passes websockets
 
 Every route but /healthz needs the token, those that do not exist too.
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -20,9 +22,11 @@ from google.protobuf.message import Message
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from remote_runtime.gateway import tunnel
 from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.gateway import Gateway
 from remote_runtime.gateway.users import Users
@@ -31,6 +35,9 @@ from remote_runtime.wire.failures import Failed
 
 OPEN = ("/healthz",)
 """Paths that need no token."""
+
+PONG_S = 60.0
+"""How long a websocket may take to answer a ping, behind all that is on its way."""
 
 _WILDCARDS = ("0.0.0.0", "::")
 
@@ -59,7 +66,7 @@ class _Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         shown = dict(scope.get("headers", ())).get(b"authorization", b"")
-        if scope["type"] == "http" and scope["path"] not in OPEN and self._users.name_of(shown) is None:
+        if scope["type"] != "lifespan" and scope["path"] not in OPEN and self._users.name_of(shown) is None:
             refusal = JSONResponse({"code": "unauthorized", "message": "the token is missing or wrong"}, 401)
             await refusal(scope, receive, send)
             return
@@ -72,11 +79,12 @@ class _Routes:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    def table(self) -> list[Route]:
+    def table(self) -> list[BaseRoute]:
         return [
             Route("/healthz", self.health),
             Route("/v1/runtime", self.runtime),
             Route("/v1/status", self.status),
+            WebSocketRoute(tunnel.PATH, self.tunnel),
         ]
 
     async def health(self, _request: Request) -> Response:
@@ -98,6 +106,20 @@ class _Routes:
         return JSONResponse(
             {"pid": os.getpid(), "devices": info["devices"], "sessions": info["sessions"], "runs": runs}
         )
+
+
+    async def tunnel(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        with suppress(WebSocketDisconnect, OSError):
+            await tunnel.carry(self._gateway.config.unix, partial(_piece, websocket), websocket.send_bytes)
+            await websocket.close()
+
+
+async def _piece(websocket: WebSocket) -> bytes | None:
+    try:
+        return await websocket.receive_bytes()
+    except (WebSocketDisconnect, KeyError):  # it has ended, or speaks text
+        return None
 
 
 def _reachable(address: str, host: str) -> str:
@@ -142,7 +164,10 @@ class HttpFace:
                 log_config=None,
                 access_log=False,
                 lifespan="off",
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=4 * tunnel.PIECE_BYTES,
+                ws_per_message_deflate=False,
+                ws_ping_timeout=PONG_S,
                 server_header=False,
                 ssl_certfile=config.tls_cert or None,
                 ssl_keyfile=config.tls_key or None,

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,12 +155,20 @@ def free_port() -> int:
         return listening.getsockname()[1]
 
 
-def await_port(port: int, timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
+def await_port(port: int) -> None:
+    def answers() -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
-            return
-        assert time.monotonic() < deadline, f"nothing listens on {port}"
+            return True
+        return False
+
+    until(answers)
+
+
+def until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Wait for what nothing announces."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come about"
         time.sleep(0.02)
 
 

@@ -88,8 +88,7 @@ def test_a_cell_goes_on_though_the_link_is_cut(kernel: LiveKernel, home: Path, g
     cell += "    if i == 20: pathlib.Path(os.environ['HOME'], 'twenty').touch()\ntotal = i"
     kernel.run("%%gpu cpu\n1")
     request = kernel.start(cell)
-    while not (gpu01.home / "twenty").exists():
-        pass
+    sshd.until((gpu01.home / "twenty").exists)
     sshd.cut(home)
     shown = kernel.finish(request)
     assert [o["text"] for o in users(shown)] == ["".join(f"{i}\n" for i in range(150))]

@@ -121,8 +121,7 @@ def test_a_link_that_stands_still_for_a_while_goes_on(gpu01: Account, client: Pa
     stream = session.run(pb.Run(source=NUMBERS, returns=RETURNS))
     seen = [next(stream) for _ in range(10)]
     os.kill(holder, signal.SIGSTOP)
-    while any(run.state == "running" for s in beside.describe().sessions for run in s.runs):
-        pass
+    sshd.until(lambda: all(run.state != "running" for s in beside.describe().sessions for run in s.runs))
     os.kill(holder, signal.SIGCONT)
     assert "".join(texts([*seen, *stream])) == COUNTED
     beside.close()
