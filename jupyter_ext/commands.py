@@ -41,7 +41,7 @@ def run(connection: Connection, command: Command) -> Any:
 def _status(connection: Connection, command: Command) -> Report:
     runtime, default = connection.running(), connection.target()
     if runtime is None:
-        return reports.not_running("the embedded runtime of this machine", default)
+        return reports.not_running(connecting.place(connection.settings()), default)
     shown = reports.status(runtime.describe(), default, [far.session.session_id for far in connection.sessions])
     through = (f"connected through {connecting.place(connection.settings())}",) if runtime.is_far else ()
     return replace(shown, notes=(*through, *shown.notes))

@@ -25,7 +25,7 @@ from jupyter_ext.late import Late
 from jupyter_ext.settings import GpuSettings
 from jupyter_ext.waits import waiting_text
 from kernel_proxy import statedir
-from kernel_proxy.errors import NotFound
+from kernel_proxy.errors import NotFound, NotRunning
 from kernel_proxy.handles import Handle
 from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.settings import ENVIRONMENT, Settings, load_settings
@@ -179,6 +179,8 @@ class Connection:
         settings = self.settings()
         if settings.embedded and statedir.find(settings.home) is None:
             return None
+        if settings.over_ssh and self._runtime is None and not _runs_there(settings):
+            return None
         return self.runtime(lambda sentence: None)
 
     def session(self, target: str, say: Say, no_wait: bool = False) -> Far:
@@ -308,6 +310,14 @@ class Connection:
         self._sessions[name, target] = found = Far(session, notebook_of(self.shell))
         session.on_late = partial(self.late.take, found)
         return found
+
+
+def _runs_there(settings: Settings) -> bool:
+    try:
+        connect(settings, start=False).close()
+    except NotRunning:
+        return False
+    return True
 
 
 def notebook_of(shell: InteractiveShell) -> str:

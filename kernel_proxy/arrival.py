@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernel_proxy import ssh, wheel
-from kernel_proxy.errors import DiskFull, RuntimeUnavailable, WarmcellError
+from kernel_proxy.errors import DiskFull, NotRunning, RuntimeUnavailable, WarmcellError
 from kernel_proxy.hosted import MARK
 from remote_runtime.wire.versions import VERSION, installed
 
@@ -52,7 +52,7 @@ print(minor + ("=" if ours else ""))
 """
 
 FIND = f"""
-minor=$1; version=$2; digest=$3
+minor=$1; version=$2; digest=$3; verb=$4
 cd /
 base="${{WARMCELL_HOME:-$HOME/.warmcell}}"
 ours="$base/env/$minor/bin/python"
@@ -62,7 +62,7 @@ look() {{
     seen="$seen$1:"
     [ -x "$1" ] || return
     found=$("$1" -c {shlex.quote(_CHECK)} "$minor" "$version" 2>/dev/null) || return
-    [ "$found" = "$minor=" ] && exec "$1" -m kernel_proxy.hosted
+    [ "$found" = "$minor=" ] && exec "$1" -m kernel_proxy.hosted "$verb"
     echo "{LACKS} python $found $1"
 }}
 for name in python3 python "python$minor"; do
@@ -105,9 +105,9 @@ put() {{
     if [ "$way" = uv ]; then
         "$uv" pip install -q --python "$env/bin/python" "$@"
     elif [ -x "$env/bin/pip" ]; then
-        "$env/bin/python" -m pip install -q --no-input --disable-pip-version-check --no-warn-script-location "$@"
+        "$env/bin/python" -m pip install -q --no-input --no-compile --disable-pip-version-check "$@"
     else
-        "$python" -m pip -q --no-input --disable-pip-version-check --python "$env/bin/python" install "$@"
+        "$python" -m pip -q --no-input --disable-pip-version-check --python "$env/bin/python" install --no-compile "$@"
     fi
 }}
 rm -f "$env/warmcell.digest"
@@ -177,13 +177,30 @@ def arrive(way: ssh.Ssh, say: Say) -> Arrived:
     return found
 
 
-def find(way: ssh.Ssh) -> Arrived | Survey:
+def look(way: ssh.Ssh) -> Arrived:
+    """Find the gateway of the account on a host; nothing is started, brought or changed there.
+
+    Raises:
+        NotRunning: None runs there.
+        RuntimeUnavailable: The host cannot be reached.
+    """
+    found = find(way, "look")
+    if isinstance(found, Survey):
+        raise _nothing_runs(way.host.name)
+    return found
+
+
+def find(way: ssh.Ssh, verb: str = "start") -> Arrived | Survey:
     """Look for a Python with this warmcell on a host, and run the gateway's finder with it.
+
+    Args:
+        way: A host that can be reached.
+        verb: Whether the gateway shall `start` where none runs; `look` leaves everything as it is.
 
     Raises:
         RuntimeUnavailable: The host cannot be reached, or its gateway does not start.
     """
-    said = ssh.call(way.script(MINOR, VERSION, wheel.digest()), START_S, FIND.encode())
+    said = ssh.call(way.script(MINOR, VERSION, wheel.digest(), verb), START_S, FIND.encode())
     answers = [line[len(MARK) :] for line in said.out.splitlines() if line.startswith(MARK)]
     if answers:
         return _arrived(json.loads(answers[-1]), way.host.name)
@@ -197,7 +214,13 @@ def _arrived(answer: dict[str, Any], name: str) -> Arrived:
     if "message" in answer:
         kind = DiskFull if _is_full(answer["message"]) else RuntimeUnavailable
         raise kind(f"the runtime of {name} does not start: {answer['message']}", f"on {name}: {answer['hint']}")
+    if "unix" not in answer:
+        raise _nothing_runs(name)
     return Arrived(answer.pop("unix"), answer.pop("token"), answer)
+
+
+def _nothing_runs(name: str) -> NotRunning:
+    return NotRunning(f"no runtime runs on {name}", "the first cell starts it, or `warmcell connect`")
 
 
 def survey_of(out: str) -> Survey | None:

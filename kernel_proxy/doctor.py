@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kernel_proxy import statedir
-from kernel_proxy.errors import RuntimeUnavailable, WarmcellError
+from kernel_proxy.errors import NotRunning, RuntimeUnavailable, WarmcellError
 from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.settings import Settings
 from remote_runtime.wire import messages_pb2 as pb
@@ -186,6 +186,8 @@ def runtime(patient: Patient) -> Verdict:
         return "warn", "no runtime runs", "nothing to do: the first `%%gpu` cell starts it, or `warmcell up`"
     try:
         notice = patient.runtime.version_notice
+    except NotRunning as error:
+        return "warn", error.message, "nothing to do: the first `%%gpu` cell starts it"
     except WarmcellError as error:
         return "fail", error.message, error.hint
     if notice:

@@ -92,6 +92,10 @@ class RuntimeUnavailable(WarmcellError):
     """The runtime cannot be reached."""
 
 
+class NotRunning(RuntimeUnavailable):
+    """No runtime runs, and none was to be started."""
+
+
 class Unauthorized(WarmcellError):
     """The runtime does not accept the token."""
 

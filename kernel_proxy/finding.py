@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from kernel_proxy import embedded, statedir
 from kernel_proxy.channel import Address
 from kernel_proxy.discovery import Found, discover
-from kernel_proxy.errors import RuntimeUnavailable
+from kernel_proxy.errors import NotRunning, RuntimeUnavailable
 from kernel_proxy.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Finder:
 
     Args:
         settings: Where it is.
-        start: Whether the embedded runtime may be started.
+        start: Whether the runtime may be started, where it is one that starts by itself.
     """
 
     def __init__(self, settings: Settings, start: bool) -> None:
@@ -79,7 +79,7 @@ class Finder:
         if self._tunnel is None:
             from kernel_proxy.tunnel import Tunnel  # most kernels never need it
 
-            self._tunnel = Tunnel(self._settings)
+            self._tunnel = Tunnel(self._settings, self._start)
         entrance = self._tunnel.open(say, patient=patient)
         address = Address(f"unix:{entrance.unix}", name=self._tunnel.host.name)
         return Found(address, entrance.url, is_far=True), entrance.token
@@ -104,7 +104,7 @@ class Finder:
         settings = self._settings
         gateway = embedded.find(settings.home)
         if gateway is None and not self._start:
-            raise RuntimeUnavailable(f"no runtime runs on {settings.home}", "start it with `warmcell up`")
+            raise NotRunning(f"no runtime runs on {settings.home}", "start it with `warmcell up`")
         if gateway is None:
             say("starting the embedded runtime")
             gateway, _ = embedded.start(embedded.launch_of(settings))

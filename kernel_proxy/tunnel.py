@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kernel_proxy import arrival, ssh, sshlink
-from kernel_proxy.errors import RuntimeUnavailable, WarmcellError
+from kernel_proxy.errors import NotRunning, RuntimeUnavailable, WarmcellError
 from kernel_proxy.settings import Settings
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
@@ -40,11 +40,14 @@ class Tunnel:
 
     Args:
         settings: Their `url` names it.
+        start: Whether the gateway may be started there, and warmcell brought.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(
+        self, settings: Settings, start: bool = True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings, self._start, self._clock = settings, start, clock
         self.host = ssh.host_of(settings.url)
         self._not_before_s, self._pause_s = 0.0, FIRST_PAUSE_S
         self._last: WarmcellError | None = None
@@ -77,10 +80,15 @@ class Tunnel:
         was_there = link.up(with_terminal)
         say(f"looking for the runtime on {self.host.name}")
         try:
-            found = arrival.arrive(link.ssh, say)
+            found = self._arrived(link, say)
+        except NotRunning:
+            raise
         except RuntimeUnavailable:
             # A connection that answers here may be dead on the way; one that was just made is not.
             if not was_there or not link.renewed(with_terminal):
                 raise
-            found = arrival.arrive(link.ssh, say)
+            found = self._arrived(link, say)
         return Entrance(link.forwarded(found.unix), found.token, self.host.url)
+
+    def _arrived(self, link: sshlink.Link, say: Callable[[str], None]) -> arrival.Arrived:
+        return arrival.arrive(link.ssh, say) if self._start else arrival.look(link.ssh)

@@ -12,7 +12,7 @@ import pytest
 
 from kernel_proxy import statedir
 from kernel_proxy.channel import Frames
-from kernel_proxy.errors import DiskFull, RuntimeUnavailable
+from kernel_proxy.errors import DiskFull, NotRunning, RuntimeUnavailable
 from kernel_proxy.runtime import connect
 from kernel_proxy.settings import Settings
 from kernel_proxy.tunnel import Tunnel
@@ -47,6 +47,18 @@ def test_no_path_of_the_host_is_used_here_though_it_is_this_machine(gpu01: Accou
     assert not session._attachment.shares_memory
     runtime.release("nb")
     runtime.close()
+
+
+def test_who_only_looks_starts_nothing_there(other: Callable[..., Account], reach: Reach) -> None:
+    account = other("quiet")
+    with pytest.raises(NotRunning, match="no runtime runs on quiet\nhint: the first cell starts it"):
+        connect(reach(account), start=False)
+    assert not account.state.exists()
+    started = connect(reach(account))
+    looked = connect(reach(account), start=False)
+    assert looked.describe().pid == started.describe().pid
+    looked.close()
+    started.close()
 
 
 def test_two_kernels_share_one_connection_that_is_theirs_alone(gpu01: Account, client: Path, reach: Reach) -> None:
