@@ -13,6 +13,7 @@ import pytest
 from kernel_proxy import statedir
 from tests.connect import sshd
 from tests.connect.sshd import Account
+from tests.connect.terminal import terminal
 from tests.kernels import LiveKernel, environment, kernel_of, stop_runtime
 from tests.notebook.conftest import receipt, users, value
 
@@ -111,3 +112,21 @@ def test_the_command_line_says_why_not(home: Path, gpu01: Account) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[0].startswith("warmcell: gpu01 does not let nobody in")
     assert warmcell(home, gpu01, "connect", "gpu01").stderr.count("\n") == 2
+
+
+@pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 1)])
+def test_an_unknown_host_key_is_asked_for_at_a_terminal(
+    answer: str, code: int, home: Path, gpu01: Account, place: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    text = (place / "config").read_text().replace(str(place / "known_hosts"), str(tmp_path / "known"))
+    config.write_text(text.replace("StrictHostKeyChecking yes", "StrictHostKeyChecking ask"))
+    command = [sys.executable, "-m", "warmcell", "connect", "ssh://gpu01"]
+    with terminal(command, environment(home, WARMCELL_SSH=f"ssh -F {config}")) as seat:
+        seat.until("fingerprint is")
+        seat.type(answer)
+        seat.until("nothing more")
+        assert seat.process.wait(30) == code, seat.shown
+    told = "cells run on ssh://gpu01" if answer == "yes" else "the host key of gpu01 is not known on this machine"
+    assert told in seat.shown and (tmp_path / "known").exists() == (answer == "yes")
+    (home / "connection.toml").unlink(missing_ok=True)
