@@ -130,6 +130,13 @@ def _reachable(address: str, host: str) -> str:
     return address
 
 
+def _websockets(**how: Any) -> asyncio.Protocol:
+    """Make what speaks websockets on a connection; loaded with the first, as most gateways never need it."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    return WebSocketsSansIOProtocol(**how)
+
+
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handlers: the gateway has its own."""
 
@@ -164,7 +171,7 @@ class HttpFace:
                 log_config=None,
                 access_log=False,
                 lifespan="off",
-                ws="websockets-sansio",
+                ws=_websockets,  # type: ignore[arg-type]  # uvicorn only calls it
                 ws_max_size=4 * tunnel.PIECE_BYTES,
                 ws_per_message_deflate=False,
                 ws_ping_timeout=PONG_S,
