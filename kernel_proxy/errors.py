@@ -9,6 +9,7 @@
     +-- HandleError (TypeError) a value that stays remote was used as if it were here
     +-- NotFound (LookupError)  no such name, run or session
     +-- RuntimeUnavailable      the runtime cannot be reached
+    |   +-- NotRunning          because none runs, and none was to be started
     +-- Unauthorized            it does not accept the token
     +-- VersionMismatch         both ends cannot exchange values
     +-- TargetUnavailable       it has no such device
