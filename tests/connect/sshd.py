@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kernel_proxy import sshlink
-from kernel_proxy.ssh import Host
+import pytest
+
+from kernel_proxy import statedir
 from tests.client.sweep import processes, sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,28 +127,36 @@ def account(directory: Path, name: str = "gpu01", **more: object) -> Iterator[Ac
     finally:
         made.stop()
         sweep(made.home)
+        clear(sockets_of(made.state))
 
 
 def holders(client: Path) -> list[int]:
     """The processes that hold connections of the kernels on a state directory."""
-    return processes(link(client, "ssh://any", "ssh")._stem.parent)
-
-
-def link(client: Path, url: str, program: str) -> sshlink.Link:
-    """The link that kernels on a state directory share."""
-    name = url.removeprefix("ssh://")
-    return sshlink.link_to(Host(name), program, client)
+    return processes(sockets_of(client))
 
 
 def cut(client: Path) -> None:
     """Kill whatever holds the connection, as a link that drops does."""
     assert holders(client)
-    hang_up(client)
+    sweep(sockets_of(client))
 
 
 def hang_up(client: Path) -> None:
-    """End the connections of the kernels on a state directory."""
-    sweep(link(client, "ssh://any", "ssh")._stem.parent)
+    """End the connections of the kernels on a state directory, and leave nothing of them."""
+    clear(sockets_of(client))
+
+
+def sockets_of(state: Path) -> Path:
+    """The directory of sockets of a state directory that was used without a login's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("XDG_RUNTIME_DIR", raising=False)
+        return statedir.runtime_dir(state)
+
+
+def clear(directory: Path) -> None:
+    """End every process that names a directory, and remove it."""
+    sweep(directory)
+    shutil.rmtree(directory)
 
 
 def free_port() -> int:
