@@ -8,9 +8,10 @@ Commands that only look (status, ps, doctor) never start a runtime and never ope
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from jupyter_ext import files, grammar, modules, reports
+from jupyter_ext import connecting, files, grammar, modules, reports
 from jupyter_ext.connection import Connection, Defaults
 from jupyter_ext.far import Far
 from jupyter_ext.grammar import Command
@@ -40,10 +41,10 @@ def run(connection: Connection, command: Command) -> Any:
 def _status(connection: Connection, command: Command) -> Report:
     runtime, default = connection.running(), connection.target()
     if runtime is None:
-        return reports.not_running("the embedded runtime of this machine", default)
-    return reports.status(
-        runtime.describe(), default, [far.session.session_id for far in connection.sessions]
-    )
+        return reports.not_running(connecting.place(connection.settings()), default)
+    shown = reports.status(runtime.describe(), default, [far.session.session_id for far in connection.sessions])
+    through = (f"connected through {connecting.place(connection.settings())}",) if runtime.is_far else ()
+    return replace(shown, notes=(*through, *shown.notes))
 
 
 def _use(connection: Connection, command: Command) -> Report:
@@ -212,6 +213,7 @@ def _help(connection: Connection, command: Command) -> Report:
 COMMANDS: Mapping[str, Callable[[Connection, Command], Any]] = {
     "status": _status,
     "use": _use,
+    "connect": connecting.run,
     "ps": _ps,
     "logs": _logs,
     "attach": _attach,

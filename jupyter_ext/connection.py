@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,8 +24,9 @@ from jupyter_ext.comms import Comms
 from jupyter_ext.far import Far, lost_handle
 from jupyter_ext.late import Late
 from jupyter_ext.settings import GpuSettings
+from jupyter_ext.waits import waiting_text
 from kernel_proxy import statedir
-from kernel_proxy.errors import NotFound
+from kernel_proxy.errors import NotFound, NotRunning
 from kernel_proxy.handles import Handle
 from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.settings import ENVIRONMENT, Settings, load_settings
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 ANY = "any"
-_HALF_A_DAY_S = 12 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,7 @@ class Connection:
         self.ahead = Ahead(self.settings)
         self._settings: tuple[tuple[Any, ...], Settings] | None = None
         self._runtime: Runtime | None = None
+        self._place: str | None = None
         self._sessions: dict[tuple[str, str], Far] = {}
         self._last: Far | None = None
         self._known_keys: frozenset[str] = frozenset()
@@ -125,13 +125,38 @@ class Connection:
         # Files are read once per connection; a cell has no time to read three of them.
         chosen = self.traits
         spoken = (os.environ.get(variable) for variable in ENVIRONMENT.values())
-        return chosen.url, chosen.token, chosen.target, chosen.session, chosen.idle_s, *spoken
+        return self._place, chosen.url, chosen.token, chosen.target, chosen.session, chosen.idle_s, *spoken
 
     def _load_settings(self) -> Settings:
         chosen = self.traits
         given = {"url": chosen.url, "token": chosen.token, "target": chosen.target, "session": chosen.session}
         arguments: dict[str, Any] = {name: value for name, value in given.items() if value}
-        return load_settings({**arguments, "idle_s": chosen.idle_s} if chosen.idle_s else arguments)
+        arguments |= {"idle_s": chosen.idle_s} if chosen.idle_s else {}
+        return load_settings(arguments if self._place is None else {**arguments, "url": self._place})
+
+    def settings_of(self, url: str) -> Settings:
+        """Return what would hold with the runtime at another address; empty for the embedded one."""
+        before, self._place = self._place, url
+        try:
+            return self._load_settings()
+        finally:
+            self._place = before
+
+    @property
+    def reached(self) -> Runtime | None:
+        """The runtime as far as it was reached."""
+        return self._runtime
+
+    def go_to(self, url: str, runtime: Runtime | None) -> None:
+        """Change over to another runtime; the sessions that are left live on where they are.
+
+        Args:
+            url: Its address; empty for the embedded one.
+            runtime: Reached already, if it is.
+        """
+        self._leave()
+        self._place, self._runtime = url, runtime
+        self.comms.prune()
 
     def target(self, asked: str = "") -> str:
         """Return the target that holds: the one asked for, else `%gpu use`, else the settings, else any."""
@@ -159,6 +184,8 @@ class Connection:
         """
         settings = self.settings()
         if settings.embedded and statedir.find(settings.home) is None:
+            return None
+        if settings.over_ssh and self._runtime is None and not _runs_there(settings):
             return None
         return self.runtime(lambda sentence: None)
 
@@ -265,11 +292,15 @@ class Connection:
 
     def close(self) -> None:
         """Detach from the runtime; everything lives on there, and widgets show that they are disconnected."""
+        self._leave()
+        self.late.close()
+        self.comms.close()
+
+    def _leave(self) -> None:
         for far in self._sessions.values():
             far.close()
         self._sessions.clear()
-        self.late.close()
-        self.comms.close()
+        self._last = None
         runtime, self._runtime = self._runtime, None
         if runtime is not None:
             runtime.close()
@@ -292,6 +323,14 @@ class Connection:
         return found
 
 
+def _runs_there(settings: Settings) -> bool:
+    try:
+        connect(settings, start=False).close()
+    except NotRunning:
+        return False
+    return True
+
+
 def notebook_of(shell: InteractiveShell) -> str:
     """Return the notebook's path where a front end tells it, else what names this kernel across restarts."""
     told = shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
@@ -312,27 +351,6 @@ def default_session_name(notebook: str, target: str, made_with: str = "") -> str
     stem = _slug(PurePath(notebook).stem)[:24] or "notebook"
     tag = hashlib.blake2b(notebook.encode(), digest_size=3).hexdigest()
     return "-".join(part for part in (stem, tag, "" if target == ANY else _slug(target), made_with) if part)
-
-
-def waiting_text(waiting: pb.Waiting, clock: Callable[[], float] = time.time) -> str:
-    """Write what is waited for, with the place in the queue, and when it may be over and what says so.
-
-    Args:
-        waiting: As the gateway tells it.
-        clock: Seconds since the epoch: a time of day stays right while the line stands.
-    """
-    place = f"place {waiting.place} in the queue" if waiting.place else ""
-    holder = f"held by {waiting.holder}" if waiting.holder and waiting.holder not in waiting.reason else ""
-    over = ""
-    if waiting.HasField("estimate_s"):
-        over = f"free about {_time_of_day(clock(), waiting.estimate_s)} ({waiting.rests_on})"
-    elif waiting.place:
-        over = "free at -"
-    return ", ".join(part for part in (waiting.reason or "waiting", holder, place, over) if part)
-
-
-def _time_of_day(now: float, later_s: float) -> str:
-    return time.strftime("%H:%M:%S" if later_s < _HALF_A_DAY_S else "%a %H:%M", time.localtime(now + later_s))
 
 
 def _slug(text: str) -> str:

@@ -63,6 +63,13 @@ def _targets(operands: Sequence[str]) -> tuple[str, ...]:
     return tuple(target(operand) for operand in operands)
 
 
+def _place(operands: Sequence[str]) -> tuple[str, ...]:
+    for operand in operands:
+        if operand != "local" and not operand.startswith(("ssh://", "https://", "http://")):
+            raise GrammarError(f"`{operand}` is no place to connect to", "write ssh://user@host, https://… or `local`")
+    return tuple(operands)
+
+
 def _names(operands: Sequence[str]) -> tuple[str, ...]:
     parts = [part for operand in operands for part in operand.rstrip(",").split(",")]
     return tuple(dict.fromkeys(options.name(part) for part in parts))
@@ -115,6 +122,9 @@ COMMANDS: Mapping[str, CommandForm] = {
         _USE_FLAGS,
         _targets,
         operand_optional=True,
+    ),
+    "connect": CommandForm(
+        "where cells run; WHERE is `ssh://user@host`, an https address, or `local`", extra="WHERE", read=_place
     ),
     "ps": CommandForm("the runs"),
     "logs": CommandForm("what a run has put out", "RUN"),

@@ -6,20 +6,17 @@ r"""What admins ask of a runtime: users, tokens, its health. A runtime of this m
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 from google.protobuf.message import Message
 
 from kernel_proxy import embedded, statedir
-from kernel_proxy.channel import Address, Door
-from kernel_proxy.discovery import discover
 from kernel_proxy.errors import RuntimeUnavailable, from_failure
+from kernel_proxy.finding import door_of
 from kernel_proxy.settings import Settings
-from kernel_proxy.statedir import Gateway
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire.methods import GATEWAY, GATEWAY_SERVICE
+from remote_runtime.wire.methods import GATEWAY
 
 REFUSED = 4
 """Exit code of the offline program when its output is a failure."""
@@ -42,20 +39,8 @@ def ask(settings: Settings, method: str, request: Message) -> Message:
     gateway = embedded.find(settings.home) if settings.embedded else None
     if settings.embedded and gateway is None:
         return _offline(settings, method, request)
-    door = _door(settings, gateway)
-    try:
+    with door_of(settings) as door:
         return door.call(method, request)
-    finally:
-        door.close()
-
-
-def _door(settings: Settings, gateway: Gateway | None) -> Door:
-    if gateway is None:
-        return Door(GATEWAY_SERVICE, discover(settings).address, settings.token)
-    if os.path.exists(gateway.unix):
-        return Door(GATEWAY_SERVICE, Address(f"unix:{gateway.unix}"), gateway.token)
-    address = Address(gateway.grpc, gateway.http.startswith("https"), gateway.ca or settings.ca_file)
-    return Door(GATEWAY_SERVICE, address, gateway.token)
 
 
 def _offline(settings: Settings, method: str, request: Message) -> Message:

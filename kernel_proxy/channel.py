@@ -26,6 +26,7 @@ import grpc  # noqa: E402
 from google.protobuf.message import Message  # noqa: E402
 
 from kernel_proxy.errors import RuntimeUnavailable, WarmcellError, from_failure  # noqa: E402
+from kernel_proxy.outside import ca_bundle  # noqa: E402
 from remote_runtime.wire import messages_pb2 as pb  # noqa: E402
 from remote_runtime.wire.frames import ungrouped  # noqa: E402
 from remote_runtime.wire.methods import (  # noqa: E402
@@ -91,11 +92,13 @@ class Address:
         target: `unix:/path` or `host:port`.
         secure: Whether TLS is spoken.
         ca_file: PEM bundle to check the server against; empty means the system's.
+        name: What people call it, where `target` is only the way here; empty means `target`.
     """
 
     target: str
     secure: bool = False
     ca_file: str = ""
+    name: str = ""
 
 
 def failure_of(error: grpc.RpcError, where: str) -> pb.Failure:
@@ -151,7 +154,7 @@ class Door:
     def where(self) -> str:
         """The server in words, for messages."""
         noun = "the gateway" if self.service == GATEWAY_SERVICE else "the worker"
-        return f"{noun} at {self.address.target}"
+        return f"{noun} at {self.address.name or self.address.target}"
 
     def call(self, method: str, request: Message, timeout_s: float | None = 30.0) -> Message:
         """Ask and wait for the one reply.
@@ -275,7 +278,7 @@ _open: set[grpc.Channel] = set()
 def _channel(address: Address) -> grpc.Channel:
     if not address.secure:
         return grpc.insecure_channel(address.target, options=_OPTIONS)
-    bundle = address.ca_file or os.environ.get("SSL_CERT_FILE", "")
+    bundle = ca_bundle(address.ca_file)
     try:
         roots = Path(bundle).read_bytes() if bundle else None
     except OSError as error:

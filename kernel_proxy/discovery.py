@@ -12,10 +12,11 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
+from kernel_proxy import outside
 from kernel_proxy.channel import Address
-from kernel_proxy.errors import RuntimeUnavailable, SettingsError, Unauthorized, WarmcellError
+from kernel_proxy.errors import RuntimeUnavailable, Unauthorized, WarmcellError
 from kernel_proxy.settings import Settings
 from remote_runtime.wire import versions
 
@@ -31,10 +32,14 @@ class Found:
     Args:
         address: The one to call.
         http: Its HTTP address.
+        is_far: Whether the way to it is forwarded, so that no path it names means anything here.
+        is_behind: Whether something stands between, so that only its HTTP address is known to lead there.
     """
 
     address: Address
     http: str
+    is_far: bool = False
+    is_behind: bool = False
 
 
 def discover(settings: Settings) -> Found:
@@ -44,11 +49,38 @@ def discover(settings: Settings) -> Found:
         RuntimeUnavailable: Nothing of ours answers there.
         Unauthorized: It does not accept the token.
     """
-    record = _get(f"{settings.url.rstrip('/')}/v1/runtime", settings)
+    record = _get(route(settings.url, "/v1/runtime"), settings)
     try:
-        return Found(address_of(record, settings), settings.url)
+        return Found(address_of(record, settings), settings.place, is_behind=is_behind(record, settings))
     except (KeyError, TypeError, AttributeError) as error:
-        raise _nothing_of_ours(settings.url, f"its answer lacks {error}") from error
+        raise _nothing_of_ours(settings, f"its answer lacks {error}") from error
+
+
+def route(url: str, path: str) -> str:
+    """Return the address of one of a runtime's routes: below its own path, with its own query.
+
+    Args:
+        url: The runtime's address; a proxy may want a path and a query.
+        path: The route's path.
+    """
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") + path, parts.query, ""))
+
+
+def is_behind(record: dict[str, Any], settings: Settings) -> bool:
+    """Tell whether something stands between: a proxy here or there, or a port that was forwarded.
+
+    Args:
+        record: The runtime's answer; it names the address at which it listens itself.
+        settings: Their `url` is the address at which it answered.
+    """
+    asked, own = urlsplit(settings.url), urlsplit(record.get("http", ""))
+    differs = bool(own.scheme) and (asked.scheme, _port(asked.scheme, asked.port)) != (own.scheme, own.port)
+    return differs or bool(asked.path.strip("/") or asked.query) or outside.proxy_for(settings.url) is not None
+
+
+def _port(scheme: str, port: int | None) -> int:
+    return port or (443 if scheme == "https" else 80)
 
 
 def address_of(record: dict[str, Any], settings: Settings) -> Address:
@@ -66,39 +98,30 @@ def address_of(record: dict[str, Any], settings: Settings) -> Address:
 def _get(url: str, settings: Settings) -> dict[str, Any]:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {settings.token}"})
     try:
-        context = _tls(settings) if url.startswith("https:") else None
+        context = outside.tls(settings) if url.startswith("https:") else None
         with opener(url, context).open(request, timeout=TIMEOUT_S) as reply:
             found = json.load(reply)
     except urllib.error.HTTPError as error:
         with error:
-            raise _refused(settings.url, error.code) from None
+            raise refused(settings, error.code) from None
     except (OSError, ValueError) as error:
         why = getattr(error, "reason", error)
         if isinstance(why, ssl.SSLCertVerificationError):
-            raise _not_trusted(settings.url, why) from error
-        raise _nothing_of_ours(settings.url, str(why)) from error
+            raise _not_trusted(settings.place, why) from error
+        raise _nothing_of_ours(settings, str(why)) from error
     if not isinstance(found, dict):
-        raise _nothing_of_ours(settings.url, "its answer is no JSON object")
+        raise _nothing_of_ours(settings, "its answer is no JSON object")
     return found
 
 
 def opener(url: str, context: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
     """Return what fetches from a runtime: by the environment's proxy, but never on loopback, and never redirected."""
-    handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
-    if urlsplit(url).hostname in LOOPBACK:
-        handlers.append(urllib.request.ProxyHandler({}))  # no proxy can reach this machine's loopback
+    proxy = outside.proxy_for(url)
+    through = {} if proxy is None else {urlsplit(url).scheme: proxy}
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirect(), urllib.request.ProxyHandler(through)]
     if context is not None:
         handlers.append(urllib.request.HTTPSHandler(context=context))
     return urllib.request.build_opener(*handlers)
-
-
-def _tls(settings: Settings) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file or None)
-    except OSError as error:
-        raise SettingsError(
-            f"the certificate bundle {settings.ca_file} cannot be read: {error}", "check `ca_file`"
-        ) from error
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -108,13 +131,14 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _refused(url: str, status: int) -> WarmcellError:
+def refused(settings: Settings, status: int) -> WarmcellError:
+    """Return the failure for an HTTP status that is no answer."""
     if status in (401, 403):
         return Unauthorized(
-            f"the runtime at {url} does not accept the token: it is missing, wrong, expired or revoked",
-            f"ask who runs it for another, then `warmcell login {url}`, or set WARMCELL_TOKEN",
+            f"the runtime at {settings.place} does not accept the token: it is missing, wrong, expired or revoked",
+            f"ask who runs it for another, then `warmcell login {settings.place}`, or set WARMCELL_TOKEN",
         )
-    return _nothing_of_ours(url, f"it answered with HTTP status {status}")
+    return _nothing_of_ours(settings, f"it answered with HTTP status {status}")
 
 
 _CERTIFICATES = {
@@ -133,8 +157,14 @@ def _not_trusted(url: str, error: ssl.SSLCertVerificationError) -> RuntimeUnavai
     )
 
 
-def _nothing_of_ours(url: str, why: str) -> RuntimeUnavailable:
+def _nothing_of_ours(settings: Settings, why: str) -> RuntimeUnavailable:
+    proxy = outside.proxy_for(settings.url)
+    if proxy is not None:
+        return RuntimeUnavailable(
+            f"there is no runtime at {settings.place}, asked through the proxy {outside.shown(proxy)}: {why}",
+            "check WARMCELL_URL and HTTPS_PROXY, or name the host in NO_PROXY",
+        )
     return RuntimeUnavailable(
-        f"there is no runtime at {url}: {why}",
+        f"there is no runtime at {settings.place}: {why}",
         "check WARMCELL_URL, or unset it to use this machine's own runtime",
     )

@@ -51,11 +51,11 @@ def configuration(patient: Patient) -> Verdict:
             statedir.ADDRESS_HINT
     if settings.embedded:
         return ok(f"this machine's own runtime, in {settings.home}")
-    if not settings.token:
-        return "fail", f"the runtime is {settings.url}, and there is no token for it", \
-            f"`warmcell login {settings.url}`, or set WARMCELL_TOKEN"
+    if not settings.token and not settings.over_ssh:
+        return "fail", f"the runtime is {settings.place}, and there is no token for it", \
+            f"`warmcell login {settings.place}`, or set WARMCELL_TOKEN"
     login = logins.find(settings.home, settings.url)
-    return ok(f"the runtime at {settings.url}" + (f", logged in as {login.user}" if login is not None else ""))
+    return ok(f"the runtime at {settings.place}" + (f", logged in as {login.user}" if login is not None else ""))
 
 
 def state_directory(patient: Patient) -> Verdict:

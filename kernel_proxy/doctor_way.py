@@ -8,13 +8,12 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from kernel_proxy import admin
+from kernel_proxy import admin, outside
 from kernel_proxy.discovery import LOOPBACK
-from kernel_proxy.errors import WarmcellError
+from kernel_proxy.errors import NotRunning, WarmcellError
 from kernel_proxy.findings import Finding, Patient, Verdict, ok
 from remote_runtime.wire import messages_pb2 as pb
 
@@ -32,16 +31,13 @@ def proxies(patient: Patient) -> Verdict:
     place = urlsplit(patient.settings.url)
     if patient.settings.embedded or place.hostname in LOOPBACK:
         return ok("none is used on this machine")
-    proxy = urllib.request.getproxies().get(place.scheme, "")
-    if not proxy or urllib.request.proxy_bypass(place.netloc):
+    if patient.settings.over_ssh:
+        return ok("ssh has its own rules")
+    proxy = outside.proxy_for(patient.settings.url)
+    if proxy is None:
         return ok(f"none stands before {place.hostname}")
-    shown = f"what goes to {place.hostname} takes the proxy {_without_password(proxy)}"
+    shown = f"what goes to {place.hostname} takes the proxy {outside.shown(proxy)}"
     return ok(shown) if patient.info is not None else ("warn", shown, f"export NO_PROXY={place.hostname}")
-
-
-def _without_password(proxy: str) -> str:
-    place = urlsplit(proxy)
-    return proxy.replace(f"{place.username}:{place.password}@", "***@") if place.password else proxy
 
 
 def certificate(patient: Patient) -> Verdict:
@@ -50,7 +46,7 @@ def certificate(patient: Patient) -> Verdict:
     if place.scheme != "https":
         return ok("no TLS is spoken" if settings.url else "no TLS is needed on this machine")
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file or None)
+        context = outside.tls(settings)
         plain = socket.create_connection((place.hostname or "", place.port or 443), DIAL_S)
         with plain, context.wrap_socket(plain, server_hostname=place.hostname) as spoken:
             found = spoken.getpeercert() or {}
@@ -103,6 +99,8 @@ def runtime(patient: Patient) -> Verdict:
         return "warn", "no runtime runs", "nothing to do: the first `%%gpu` cell starts it, or `warmcell up`"
     try:
         notice = patient.runtime.version_notice
+    except NotRunning as error:
+        return "warn", error.message, "nothing to do: the first `%%gpu` cell starts it"
     except WarmcellError as error:
         return "fail", error.message, error.hint
     if notice:

@@ -9,6 +9,7 @@
     +-- HandleError (TypeError) a value that stays remote was used as if it were here
     +-- NotFound (LookupError)  no such name, run or session
     +-- RuntimeUnavailable      the runtime cannot be reached
+    |   +-- NotRunning          because none runs, and none was to be started
     +-- Unauthorized            it does not accept the token, or not for this
     +-- VersionMismatch         both ends cannot exchange values
     +-- TargetUnavailable       it has no such device
@@ -91,6 +92,10 @@ class NotFound(WarmcellError, LookupError):
 
 class RuntimeUnavailable(WarmcellError):
     """The runtime cannot be reached."""
+
+
+class NotRunning(RuntimeUnavailable):
+    """No runtime runs, and none was to be started."""
 
 
 class Unauthorized(WarmcellError):

@@ -2,8 +2,7 @@ r"""The runtime as one object: found or started, compared in versions, and asked
 
     Settings -> connect -> Runtime -> open -> Session
                   |            \-> describe, release, stop
-                  +- url: HTTP says where gRPC is
-                  +- no url: the embedded gateway, found or started
+                  \- Finder: where the gateway is
 
 A gateway that dies is found or started again when it is next needed; sessions do without it.
 """
@@ -18,10 +17,11 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from kernel_proxy import embedded, lane, statedir
+from kernel_proxy import lane
 from kernel_proxy.channel import Address, Door, Frames, is_away
-from kernel_proxy.discovery import Found, discover
+from kernel_proxy.discovery import Found
 from kernel_proxy.errors import RuntimeDefect, RuntimeUnavailable, WarmcellError
+from kernel_proxy.finding import Finder
 from kernel_proxy.greeting import compared
 from kernel_proxy.parcels import Outgoing
 from kernel_proxy.session import Session
@@ -38,10 +38,6 @@ T = TypeVar("T")
 Say = Callable[[str], None]
 
 
-DYING_S = 2.0
-"""How long a gateway that was killed may stay visible as a process."""
-
-
 def connect(settings: Settings | None = None, say: Say | None = None, *, start: bool = True) -> Runtime:
     """Reach the runtime that the settings name; the embedded one is started if need be.
 
@@ -56,7 +52,11 @@ def connect(settings: Settings | None = None, say: Say | None = None, *, start: 
         VersionMismatch: This kernel and the runtime cannot exchange values; the message shows a table.
     """
     runtime = Runtime(settings or load_settings(), say or (lambda sentence: None), start)
-    runtime.reach()
+    try:
+        runtime.reach()
+    except BaseException:
+        runtime.close()
+        raise
     return runtime
 
 
@@ -70,14 +70,15 @@ class Runtime:
 
     Attributes:
         version_notice: Versions that differ and may matter, as a table; None when there are none.
-        http: The gateway's HTTP address.
+        http: The gateway's HTTP address, or how it is reached.
+        is_far: Whether its paths mean nothing on this machine, even where it says that it is this one.
     """
 
     def __init__(self, settings: Settings, say: Say, start: bool = True) -> None:
         self.settings = settings
         self.version_notice: str | None = None
-        self.http = ""
-        self._say, self._start = say, start
+        self.http, self.is_far = "", False
+        self._say, self._finder = say, Finder(settings, start)
         self._door: Door | None = None
         self._lock = threading.Lock()
         self._sessions: list[Session] = []
@@ -98,11 +99,11 @@ class Runtime:
             return
         say = self._say if not quietly else lambda sentence: None
         try:
-            self._reach(*self._found(say))
+            self._reach(*self._finder.find(say, patient=quietly))
         except RuntimeUnavailable as error:
-            if not (is_away(error) and self._is_dying()):
+            if not (is_away(error) and self._finder.is_dying()):
                 raise
-            self._reach(*self._found(say))
+            self._reach(*self._finder.find(say))
 
     def describe(self) -> pb.RuntimeInfo:
         """Return what the runtime has and holds.
@@ -221,6 +222,7 @@ class Runtime:
         self._sessions = []
         if self._door is not None:
             self._door.close()
+        self._finder.close()
         atexit.unregister(self.close)
 
     def _reach(self, found: Found, token: str) -> None:
@@ -232,7 +234,7 @@ class Runtime:
             raise
         with self._lock:
             self._door, old = door, self._door
-        self.http = found.http
+        self.http, self.is_far = found.http, found.is_far
         if old is None:
             atexit.register(self.close)
         else:
@@ -248,27 +250,8 @@ class Runtime:
         self.version_notice = compared(info.versions)
         return True
 
-    def _is_dying(self) -> bool:
-        """Tell whether the embedded gateway, which does not listen, is gone or will be in a moment."""
-        gateway = embedded.find(self.settings.home)
-        return self.settings.embedded and (gateway is None or statedir.wait_gone(gateway, DYING_S))
-
     def _describe(self, door: Door) -> pb.RuntimeInfo:
         return door.call("Describe", pb.DescribeRequest(versions=versions.here()), self.settings.answer_s)
-
-    def _found(self, say: Say) -> tuple[Found, str]:
-        settings = self.settings
-        if not settings.embedded:
-            return discover(settings), settings.token
-        gateway = embedded.find(settings.home)
-        if gateway is None and not self._start:
-            raise RuntimeUnavailable(f"no runtime runs on {settings.home}", "start it with `warmcell up`")
-        if gateway is None:
-            say("starting the embedded runtime")
-            gateway, _ = embedded.start(embedded.launch_of(settings))
-        tcp = Address(gateway.grpc, gateway.http.startswith("https"), settings.ca_file)
-        address = Address(f"unix:{gateway.unix}") if os.path.exists(gateway.unix) else tcp
-        return Found(address, gateway.http), gateway.token
 
     def _gateway(self) -> Door:
         if self._door is None:
@@ -301,7 +284,8 @@ class WorkerLine:
     @property
     def same_host(self) -> bool:
         """Whether the worker is on this machine."""
-        return bool(self._granted.unix) and self._granted.versions.host == versions.host_id()
+        here = self._granted.versions.host == versions.host_id()  # so do containers of one machine say
+        return bool(self._granted.unix) and here and not self._runtime.is_far
 
     def dial(self, outgoing: Outgoing, attempt: int) -> FrameStream:
         """Open a stream; every other attempt goes through the gateway, lest the socket is not ours to use."""

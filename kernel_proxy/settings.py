@@ -3,9 +3,9 @@
     arguments > environment > files > logins > defaults -> Settings
 
 One precedence, applied in `load_settings` and nowhere else. Files, nearest first: `warmcell.toml` in the
-working directory, `[tool.warmcell]` of its `pyproject.toml`, `warmcell.toml` in the state directory. A login gives
-the address where nothing else does, and the token of its own address only. A file's
-`url` decides where a notebook's values go, so files are read from these three places, never from parents.
+working directory, `[tool.warmcell]` of its `pyproject.toml`, and in the state directory what `connect` remembers and
+`warmcell.toml`. A login gives the address where nothing else does, and the token of its own address only. A file's
+`url` decides where a notebook's values go, so files are read from these places, never from parents.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from kernel_proxy import logins
+from kernel_proxy import logins, remembered
 from kernel_proxy.errors import SettingsError
 from remote_runtime.wire import forking, limits
 
@@ -39,6 +39,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "arena_bytes": "WARMCELL_ARENA_BYTES",
     "ahead": "WARMCELL_AHEAD",
     "cache_bytes": "WARMCELL_CACHE_BYTES",
+    "ssh": "WARMCELL_SSH",
 }
 """Setting -> the environment variable that sets it."""
 
@@ -56,7 +57,8 @@ class Settings:
     """What a client needs to know before it connects.
 
     Args:
-        url: The runtime's `http(s)://` address; empty means the embedded runtime of this machine.
+        url: The runtime's `http(s)://` address, or `ssh://` and a host; empty means the embedded runtime of this
+            machine.
         token: Bearer token of `url`; the embedded runtime keeps its own in a file.
         home: State directory of the embedded runtime.
         simulate: Devices that the embedded runtime declares for trial when it starts, as `A100:2`.
@@ -76,6 +78,7 @@ class Settings:
         ahead: When a worker is warmed while a cell's header is typed, one of `AHEAD`.
         cache_bytes: What a session of the embedded runtime keeps of what was sent to it, when nothing there holds it
             any more; None for a sixteenth of its memory, at most 1 GiB.
+        ssh: How OpenSSH's client is called, as `ssh -F FILE`.
     """
 
     url: str = ""
@@ -96,6 +99,17 @@ class Settings:
     arena_bytes: int | None = None
     ahead: str = AUTO
     cache_bytes: int | None = None
+    ssh: str = "ssh"
+
+    @property
+    def over_ssh(self) -> bool:
+        """Whether the runtime is that of an account on another host."""
+        return self.url.startswith("ssh://")
+
+    @property
+    def place(self) -> str:
+        """The address as it may be shown: what may be secret in it is left out."""
+        return self.url.partition("?")[0]
 
     @property
     def embedded(self) -> bool:
@@ -113,7 +127,7 @@ def load_settings(
     Args:
         arguments: Settings given by the caller; None and absent values are not given.
         environment: Replaces `os.environ`.
-        files: Replaces the three files, nearest first.
+        files: Replaces the files, nearest first.
 
     Raises:
         SettingsError: A file cannot be read, or a setting is unknown or of the wrong kind.
@@ -133,7 +147,7 @@ def load_settings(
 
 def _files(home: Path) -> list[Path]:
     here = Path.cwd()
-    return [here / "warmcell.toml", here / "pyproject.toml", home / "warmcell.toml"]
+    return [here / "warmcell.toml", here / "pyproject.toml", home / remembered.NAME, home / "warmcell.toml"]
 
 
 def _home(value: str | Path | None) -> Path:
@@ -160,11 +174,23 @@ def _read(file: Path) -> dict[str, Any]:
         raise SettingsError(
             f"the settings file {file} cannot be read: {error}", "make it readable, or remove it"
         ) from error
-    whole = file.name == "warmcell.toml"
+    whole = file.name != "pyproject.toml"
     if not whole and "[tool.warmcell" not in text:
         return {}
     content = _parse(text, file)
     return content if whole else content.get("tool", {}).get("warmcell", {})
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        SettingsError: It cannot be read.
+    """
+    try:
+        return _parse(file.read_text(encoding="utf-8"), file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the file {file} cannot be read: {error}", "make it readable") from error
 
 
 def _parse(text: str, file: Path) -> dict[str, Any]:
@@ -213,8 +239,9 @@ def _value(name: str, value: Any, where: str) -> Any:
         return _bytes(name, value, where)
     if kind is not float and not isinstance(value, (str, Path)):
         raise SettingsError(f"{where} sets `{name}` to {value!r}, which is not text", "put it in quotes")
-    if name == "url" and value and not str(value).startswith(("http://", "https://")):
-        raise SettingsError(f"{where} sets `url` to {value!r}", "a runtime's address starts with http:// or https://")
+    if name == "url" and value and not str(value).startswith(("http://", "https://", "ssh://")):
+        hint = "a runtime's address starts with http://, https:// or ssh://"
+        raise SettingsError(f"{where} sets `url` to {value!r}", hint)
     if value not in _CHOICES.get(name, (value,)):
         raise SettingsError(f"{where} sets `{name}` to {value!r}", f"write one of {', '.join(_CHOICES[name])}")
     return kind(value)

@@ -16,14 +16,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kernel_proxy import logins
-from kernel_proxy.channel import Door
-from kernel_proxy.discovery import LOOPBACK, TIMEOUT_S, discover, opener
+from kernel_proxy.discovery import LOOPBACK, TIMEOUT_S, opener
 from kernel_proxy.errors import RuntimeUnavailable, SettingsError, Unauthorized
+from kernel_proxy.finding import door_of
 from kernel_proxy.logins import Login
 from kernel_proxy.settings import Settings
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
-from remote_runtime.wire.methods import GATEWAY_SERVICE
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _MOST_BYTES = 64 * 1024
@@ -96,11 +95,8 @@ def log_in(url: str, token: str, ca_file: str, home: Path) -> tuple[Login, pb.Ca
     settings = Settings(url=logins.plain_url(url), token=token, ca_file=ca_file, home=home)
     if not token or not token.isascii() or not token.isprintable():
         raise Unauthorized("that is no token", "paste it whole; it looks like wc_ab12cd34_...")
-    door = Door(GATEWAY_SERVICE, discover(settings).address, token)
-    try:
+    with door_of(settings) as door:
         caller = door.call("Describe", pb.DescribeRequest(versions=versions.here()), settings.answer_s).caller
-    finally:
-        door.close()
     login = Login(settings.url, token, ca_file, caller.user)
     logins.save(home, login)
     return login, caller

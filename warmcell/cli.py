@@ -1,4 +1,4 @@
-"""The command line: `warmcell up | down | status | ps | logs | doctor`, and those of `team`.
+"""The command line: `warmcell up | down | connect | status | ps | logs | doctor`, and those of `team`.
 
     words -> settings -> runtime (found, never started but by `up`) -> facts -> table, or one line of JSON
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, NoReturn
 
@@ -22,7 +22,7 @@ from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.settings import Settings, load_settings
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.versions import VERSION
-from warmcell import facts, replay, team
+from warmcell import connecting, facts, replay, team
 from warmcell.options import json_option as _json
 from warmcell.options import print_json as _print
 from warmcell.options import settings_of as _settings
@@ -98,6 +98,20 @@ def down(state: str | None, as_json: bool, force: bool) -> None:
     else:
         names = ", ".join(session.name for session in stopped)
         click.echo("warmcell is down" + (f"; sessions ended: {names}" if names else ""))
+
+
+@main.command("connect")
+@click.argument("where", required=False)
+@_state
+@_json
+def connect_to(where: str | None, state: str | None, as_json: bool) -> None:
+    """Go to the runtime at WHERE: ssh://user@host, an https address, or `local`; alone, say where cells run.
+
+    Kernels that start from now on go there too.
+    """
+    settings = load_settings({"home": state, "url": None if where in (None, connecting.LOCAL) else where})
+    found = {"url": settings.url} if where is None else connecting.go(where, settings, _say(as_json))
+    _print(found) if as_json else click.echo(connecting.sentence(found))
 
 
 @main.command()
@@ -190,6 +204,10 @@ def _become(launch: embedded.Launch, as_json: bool) -> NoReturn:
     sys.stdout.flush()
     command = launch.command(ready)
     os.execve(command[0], command, embedded.environment())
+
+
+def _say(as_json: bool) -> Callable[[str], None]:
+    return lambda sentence: None if as_json else click.echo(f"{sentence} …", err=True)
 
 
 def _show(event: pb.Event) -> None:

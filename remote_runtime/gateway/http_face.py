@@ -3,6 +3,7 @@
     GET /healthz      ok, for anybody
     GET /v1/runtime   versions and addresses: a client that knows this URL finds gRPC here
     GET /v1/status    devices, sessions, runs
+    WS  /v1/tunnel    the gRPC face, through whatever passes websockets
 
     GET /v1/ca        the certificate by which this runtime's own TLS is checked, for anybody
 
@@ -15,7 +16,8 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -23,10 +25,11 @@ from google.protobuf.message import Message
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from remote_runtime.gateway import scopes
+from remote_runtime.gateway import scopes, tunnel
 from remote_runtime.gateway.config import Config, is_whole
 from remote_runtime.gateway.gateway import Gateway
 from remote_runtime.gateway.users import Users
@@ -35,6 +38,9 @@ from remote_runtime.wire.failures import Failed
 
 OPEN = tuple(path for path, scope in scopes.ROUTES.items() if scope == scopes.OPEN)
 """Paths that need no token."""
+
+PONG_S = 60.0
+"""How long a websocket may take to answer a ping, behind all that is on its way."""
 
 _WILDCARDS = ("0.0.0.0", "::")
 
@@ -93,12 +99,13 @@ class _Routes:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    def table(self) -> list[Route]:
+    def table(self) -> list[BaseRoute]:
         return [
             Route("/healthz", self.health),
             Route("/v1/ca", self.ca),
             Route("/v1/runtime", self.runtime),
             Route("/v1/status", self.status),
+            WebSocketRoute(tunnel.PATH, self.tunnel),
         ]
 
     async def health(self, _request: Request) -> Response:
@@ -126,6 +133,19 @@ class _Routes:
             {"pid": os.getpid(), "devices": info["devices"], "sessions": info["sessions"], "runs": runs}
         )
 
+    async def tunnel(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        with suppress(WebSocketDisconnect, OSError):
+            await tunnel.carry(self._gateway.config.unix, partial(_piece, websocket), websocket.send_bytes)
+            await websocket.close()
+
+
+async def _piece(websocket: WebSocket) -> bytes | None:
+    try:
+        return await websocket.receive_bytes()
+    except (WebSocketDisconnect, KeyError):  # it has ended, or speaks text
+        return None
+
 
 def _reachable(address: str, host: str) -> str:
     """Return an address with the host by which this client came, where the gateway listens on all of them."""
@@ -133,6 +153,13 @@ def _reachable(address: str, host: str) -> str:
         shown = f"[{wildcard}]" if ":" in wildcard else wildcard
         address = address.replace(f"{shown}:", f"{host}:")
     return address
+
+
+def _websockets(**how: Any) -> asyncio.Protocol:
+    """Make what speaks websockets on a connection; loaded with the first, as most gateways never need it."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    return WebSocketsSansIOProtocol(**how)
 
 
 class _Server(uvicorn.Server):
@@ -169,7 +196,10 @@ class HttpFace:
                 log_config=None,
                 access_log=False,
                 lifespan="off",
-                ws="none",
+                ws=_websockets,  # type: ignore[arg-type]  # uvicorn only calls it
+                ws_max_size=4 * tunnel.PIECE_BYTES,
+                ws_per_message_deflate=False,
+                ws_ping_timeout=PONG_S,
                 server_header=False,
                 ssl_certfile=config.tls_cert or None,
                 ssl_keyfile=config.tls_key or None,

@@ -106,7 +106,7 @@ def test_the_token_is_not_shown(place: Path) -> None:
         ("idle_s = true", "which is not a number of seconds"),
         ("target = 3", "sets `target` to 3, which is not text"),
         ("start = 'frok'", r"sets `start` to 'frok'\nhint: write one of auto, fork, spawn"),
-        ("url = 'host:80'", "starts with http:// or https://"),
+        ("url = 'host:80'", "starts with http://, https:// or ssh://"),
         ("target = ", "is not TOML"),
     ],
 )

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import grpc
 import pytest
+from starlette.routing import WebSocketRoute
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from remote_runtime.gateway import http_face
 from remote_runtime.gateway.grpc_face import STATUS
@@ -126,6 +129,31 @@ def test_every_route_needs_the_token(shared: Running, path: str, token: str) -> 
     else:
         assert status == 401
         assert json.loads(body)["message"] == "the token is missing, wrong, expired or revoked"
+
+
+WEBSOCKETS = [r.path for r in http_face._Routes(None).table() if isinstance(r, WebSocketRoute)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong", "wrong\u00e9"])
+@pytest.mark.parametrize("path", [*WEBSOCKETS, "/v1/nothing", "/v1/status"])
+def test_every_websocket_needs_the_token(shared: Running, path: str, token: str | None) -> None:
+    shown = {} if token is None else {"Authorization": f"Bearer {token}".encode().decode("latin-1")}
+    with pytest.raises(InvalidStatus) as refused, connect(f"ws{shared.http[4:]}{path}", additional_headers=shown, proxy=None):
+        pass
+    response = refused.value.response
+    assert (response.status_code, response.body) == (401, b'{"code":"unauthorized","message":"the token is missing or wrong"}')
+
+
+def test_a_tunnel_leads_to_calls_that_need_the_token_themselves(shared: Running) -> None:
+    (path,) = WEBSOCKETS
+    shown = {"Authorization": f"Bearer {shared.token}"}
+    with connect(f"ws{shared.http[4:]}{path}", additional_headers=shown, proxy=None) as websocket:
+        websocket.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(4) + b"\x00" * 5)
+        assert websocket.recv(timeout=10)[3] == 4  # HTTP/2 settings: the gRPC face answers, and asks for nothing else
+        websocket.send("text is no piece of a connection")
+        with pytest.raises(ConnectionClosed):
+            while True:
+                websocket.recv(timeout=10)
 
 
 def test_the_open_route_says_no_more_with_the_token(shared: Running) -> None:

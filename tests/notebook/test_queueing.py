@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_ext.connection import waiting_text
+from jupyter_ext.waits import waiting_text
 from remote_runtime.wire import messages_pb2 as pb
 from tests.kernels import LiveKernel
 from tests.notebook.conftest import kernel_in, notices, value

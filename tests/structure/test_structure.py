@@ -41,6 +41,7 @@ DOORS = {
     "comm": {"jupyter_ext.comms", "remote_runtime.worker.comms"},
     "starlette": {"remote_runtime.gateway.http_face"},
     "uvicorn": {"remote_runtime.gateway.http_face"},
+    "websockets": {"kernel_proxy.webtunnel"},
     "xxhash": {
         "remote_runtime.wire.bulk", "remote_runtime.wire.digests", "remote_runtime.wire.filedigest",
         "remote_runtime.wire.leaves",
