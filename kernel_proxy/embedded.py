@@ -45,6 +45,7 @@ class Launch:
         start: How its workers start: `fork`, `spawn` or `auto`; None leaves it to the gateway.
         start_s: Seconds it may take to become ready.
         files_keep_s: Seconds that files outlive their session; None leaves it to the gateway.
+        config: File with what its admin allows; empty for `gateway.toml` in the state directory.
     """
 
     home: Path
@@ -57,6 +58,7 @@ class Launch:
     start: str | None = None
     start_s: float = 60.0
     files_keep_s: float | None = None
+    config: str = ""
 
     def command(self, ready_fd: int | None) -> list[str]:
         """Return the gateway's command line."""
@@ -69,6 +71,7 @@ class Launch:
             "--imports": self.imports,
             "--files-keep-s": self.files_keep_s,
             "--start": self.start,
+            "--config": Path(self.config).absolute() if self.config else None,
             "--ready-fd": ready_fd,
         }
         flags = [f"{flag}={value}" for flag, value in given.items() if value is not None]

@@ -155,6 +155,7 @@ class Runtime:
         granted = self._waited_for(request, on_wait or (lambda waiting: None))
         opened = Session(session, target, granted, WorkerLine(self, granted), namespace)
         opened.attach()
+        opened.given = wishes if granted.fresh else NONE
         self._sessions = [*(s for s in self._sessions if s.lost is None), opened]
         return opened
 
@@ -187,6 +188,41 @@ class Runtime:
             TargetBusy: It runs a cell, and `force` is not given.
         """
         return self._again(lambda door: door.call("Release", pb.ReleaseRequest(session=session, force=force)))
+
+    def consider(self, target: str, wishes: Wishes) -> pb.ConsiderReply:
+        """Ask what a session would be made with; none is opened.
+
+        Raises:
+            WarmcellError: The runtime cannot make such a worker, or lacks what the wishes name.
+        """
+        request = pb.OpenRequest(versions=versions.here(), target=target)
+        wishes.fill(request)
+        return self._again(lambda door: door.call("Consider", request))
+
+    def lend(self, session_id: str, run_id: str, secrets: Iterable[str]) -> None:
+        """Have the variables of secrets ready for a run that is about to be sent.
+
+        Raises:
+            NotFound: There is no such secret.
+        """
+        request = pb.LendRequest(session_id=session_id, run_id=run_id, secrets=secrets)
+        self._again(lambda door: door.call("Lend", request))
+
+    def secrets(self, request: pb.SecretsRequest) -> list[pb.SecretInfo]:
+        """Keep, forget or list secrets; values go there and never come back.
+
+        Raises:
+            WarmcellError: It cannot be done.
+        """
+        return list(self._again(lambda door: door.call("Secrets", request)).secrets)
+
+    def volumes(self, request: pb.VolumesRequest) -> list[pb.VolumeInfo]:
+        """Make, remove, list or write out volumes.
+
+        Raises:
+            WarmcellError: It cannot be done.
+        """
+        return list(self._again(lambda door: door.call("Volumes", request)).volumes)
 
     def stop(self, force: bool = False) -> pb.StopReply:
         """Stop the runtime with all its sessions.

@@ -1,4 +1,4 @@
-"""The command line: `warmcell up | down | status | ps | logs | doctor`.
+"""The command line: `warmcell up | down | status | ps | logs | doctor | secret | volume`.
 
     words -> settings -> runtime (found, never started but by `up`) -> facts -> table, or one line of JSON
 
@@ -23,7 +23,7 @@ from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.settings import Settings, load_settings
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.versions import VERSION
-from warmcell import facts, replay
+from warmcell import facts, keeping, replay
 from warmcell.tables import plain
 
 _FILE = click.Path(exists=True, dir_okay=False)
@@ -67,6 +67,7 @@ def main() -> None:
 @click.option("--host", help="Address to listen on [default: 127.0.0.1]; others need TLS.")
 @click.option("--tls-cert", type=_FILE, help="PEM certificate chain.")
 @click.option("--tls-key", type=_FILE, help="PEM private key.")
+@click.option("--config", type=_FILE, help="What is allowed, such as mounts [default: gateway.toml in the state directory].")
 @click.option("--idle-exit-s", type=click.FloatRange(min=0), help="End after so many idle seconds; 0: never.")
 @_state
 @_json
@@ -155,6 +156,10 @@ def doctor(state: str | None, as_json: bool) -> None:
         click.echo(checks.text(findings))
     if any(finding.state == "fail" for finding in findings):
         sys.exit(1)
+
+
+main.add_command(keeping.secret)
+main.add_command(keeping.volume)
 
 
 def _stop(settings: Settings, gateway: statedir.Gateway, force: bool) -> Sequence[pb.SessionInfo]:

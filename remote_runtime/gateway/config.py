@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from remote_runtime.gateway.policy import Policy, read_policy
 from remote_runtime.wire import forking, limits
 from remote_runtime.wire.failures import Failed
 
@@ -41,6 +42,7 @@ class Config:
         watch_s: Between two looks at devices and idle sessions while somebody waits.
         files_keep_s: How long a session's working directory outlives the session.
         memory_limit_bytes: Of one worker; None means nine tenths of this machine's.
+        policy: What its file allows.
     """
 
     state: Path
@@ -64,6 +66,7 @@ class Config:
     watch_s: float = 0.5
     files_keep_s: float = limits.FILES_KEEP_S
     memory_limit_bytes: int | None = None
+    policy: Policy = Policy()
 
     @property
     def tls(self) -> bool:
@@ -122,6 +125,7 @@ def parse(arguments: Sequence[str]) -> Config:
     """
     given = vars(_parser().parse_args(arguments))
     given["state"], given["runtime"] = given["state"].absolute(), given.pop("runtime_dir").absolute()
+    given["policy"] = read_policy(given["state"], given.pop("config"))
     given["imports"] = tuple(filter(None, map(str.strip, given["imports"].split(","))))
     return check(Config(**given))
 
@@ -131,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--state", type=Path, required=True, metavar="DIR", help="what outlives the gateway")
     add("--runtime-dir", type=Path, required=True, metavar="DIR", help="sockets; a short path")
+    add("--config", default="", metavar="FILE", help="what is allowed, such as mounts [STATE/gateway.toml]")
     add("--engine", default="process", help="what starts workers")
     add("--simulate", default="", metavar="DEVICES", help="devices declared for trial, such as A100:2")
     add("--host", default="127.0.0.1", help="address to listen on")

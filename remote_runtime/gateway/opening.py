@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from remote_runtime.engines.base import Engine
+from remote_runtime.gateway.admission import Admission
 from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.care import Care
 from remote_runtime.gateway.outlook import Outlook
@@ -26,7 +26,7 @@ from remote_runtime.pool.queue import Queue, Wait, Waiter
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.specs import Environment, environment_of
+from remote_runtime.wire.specs import Environment
 from remote_runtime.wire.targets import Want, parse_target
 
 LOCKED_S = 2.0
@@ -49,7 +49,7 @@ class Ways:
         care: Arranges the queue.
         outlook: How long one may wait.
         books: Where it is written down.
-        engine: Says which environments it can make.
+        admission: Says what a session may be made with and given.
     """
 
     pool: Pool
@@ -58,7 +58,7 @@ class Ways:
     care: Care
     outlook: Outlook
     books: Books
-    engine: Engine
+    admission: Admission
 
 
 class Opener:
@@ -72,7 +72,7 @@ class Opener:
     def __init__(self, ways: Ways, clock: Callable[[], float]) -> None:
         self._pool, self._queue, self._sessions = ways.pool, ways.queue, ways.sessions
         self._care, self._outlook, self._books = ways.care, ways.outlook, ways.books
-        self._engine = ways.engine
+        self._admission = ways.admission
         self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._notice = self._books.notice
@@ -86,8 +86,9 @@ class Opener:
         """
         started = self._clock()
         wants = wants_of(request.target)
-        environment = await self._engine.admit(environment_of(request.environment))
-        check_versions(request.versions)
+        environment = await self._admission.environment(request)
+        found = await self._admission.engine.versions(environment)
+        check_versions(request.versions, found)
         name = request.session or f"session-{secrets.token_hex(3)}"
         if self._notice:
             self._notice, note = "", self._notice
@@ -105,7 +106,7 @@ class Opener:
                     async for update in updates:
                         yield update
                 session = self._sessions.by_id[waiter.session_id]
-        yield pb.OpenUpdate(granted=_granted(session, fresh, self._clock() - started))
+        yield pb.OpenUpdate(granted=_granted(session, fresh, self._clock() - started, found))
 
     def _require_patience(self, name: str, request: pb.OpenRequest) -> None:
         """Refuse to wait behind another notebook that waits for the same session."""
@@ -203,7 +204,7 @@ class Opener:
         target = request.target or "any"
         opening = Opening(
             waiter.session_id, waiter.name, request.notebook, request.user, target, request.idle_s, chosen.devices,
-            environment, dict(request.env),
+            environment, await self._admission.variables(request), tuple(self._admission.engine.places(environment)),
         )  # fmt: skip
         self._books.start(waiter.session_id, [device.id for device in chosen.devices])
         try:
@@ -235,20 +236,20 @@ def wants_of(target: str) -> tuple[Want, ...]:
         raise Failed("bad-target", what, hint, {"target": target}) from error
 
 
-def check_versions(kernel: pb.Versions) -> None:
-    """Compare a kernel's versions with those of this runtime's workers.
+def check_versions(kernel: pb.Versions, worker: pb.Versions) -> None:
+    """Compare a kernel's versions with those that a worker will have.
 
     Raises:
         Failed: code "version-mismatch", with a table, when they cannot exchange values.
     """
-    worker = versions.here()
     rows = versions.blocking(kernel, worker)
     if rows:
         table = versions.table(kernel, worker, rows)
         raise Failed(
             "version-mismatch",
             f"{' and '.join(rows)} differ between this kernel and the worker\n{table}",
-            f"use a kernel with python {worker.python} and warmcell {worker.warmcell}",
+            f"use a kernel with python {worker.python} and warmcell {worker.warmcell}, or a worker with the kernel's: "
+            f"`%gpu use --python {'.'.join(kernel.python.split('.')[:2])}`",
             {"rows": ",".join(rows)},
         )
 
@@ -282,11 +283,11 @@ def unix_path(address: str) -> str:
     return address.removeprefix("unix:") if address.startswith("unix:") else ""
 
 
-def _granted(session: Session, fresh: bool, wait_s: float) -> pb.Granted:
+def _granted(session: Session, fresh: bool, wait_s: float, found: pb.Versions) -> pb.Granted:
     record, info, address = session.record, session.info, session.slot.address
     return pb.Granted(
         session_id=record.session_id, unix=unix_path(address),
         token=record.token, incarnation=info.incarnation if info and info.incarnation else record.incarnation,
-        devices=[wire_device(d, record.name) for d in record.devices], fresh=fresh, versions=versions.here(),
+        devices=[wire_device(d, record.name) for d in record.devices], fresh=fresh, versions=found,
         wait_s=wait_s,
     )  # fmt: skip

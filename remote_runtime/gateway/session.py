@@ -11,7 +11,7 @@ from remote_runtime.gateway.relay import Peer
 from remote_runtime.gateway.rows import SessionRecord
 from remote_runtime.pool.slots import Slot
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire.specs import OWN, Environment
+from remote_runtime.wire.specs import OWN, Environment, Mount
 
 
 class Refused(Exception):
@@ -88,6 +88,7 @@ class Opening:
         devices: That it holds from now on.
         environment: What its worker is made with.
         env: Its variables, the values of secrets among them; they are written down nowhere.
+        places: Where its worker sees mounts and volumes.
     """
 
     session_id: str
@@ -99,6 +100,7 @@ class Opening:
     devices: tuple[Device, ...]
     environment: Environment = OWN
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    places: tuple[Mount, ...] = ()
 
 
 def wire_device(device: Device, holder: str = "") -> pb.Device:
