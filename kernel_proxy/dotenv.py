@@ -14,7 +14,7 @@ from remote_runtime.wire.settingnames import VARIABLE
 
 _LINE = re.compile(
     rf"""\s*(?:export\s+)?(?P<name>{VARIABLE.pattern})\s*=\s*
-    (?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)'|(?P<plain>[^\#'"\s][^\#\n]*?|)(?=\s*$|\s+\#))
+    (?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)'|(?P<plain>[^\#'"\s][^\n]*?|)(?=\s*$|\s+\#))
     \s*(?:\#.*)?$""",
     re.VERBOSE | re.DOTALL,
 )

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kernel_proxy import downloads, uploads
-from kernel_proxy.errors import SettingsError
+from kernel_proxy.errors import NotFound, SettingsError
 from kernel_proxy.folder import Folder
 from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.uploads import Moved, Progress
@@ -78,11 +78,14 @@ class Volume:
         """Do nothing: what others have written is seen at once."""
 
     def listdir(self, path: str = "") -> list[pb.FileInfo]:
-        """Return what a folder of it holds, in the order of the names."""
+        """Return what a folder of it holds, in the order of the names.
+
+        Raises:
+            NotFound: There is no such folder.
+        """
         with self._folder() as folder:
-            place = _inside(path)
-            info = folder.require(place)
-            return folder.list(place) if info.kind == "folder" else [info]
+            info = self._require(folder, path)
+            return folder.list(_inside(path)) if info.kind == "folder" else [info]
 
     def put(self, here: str, there: str = "", on_progress: Progress = lambda *_: None) -> Moved:
         """Send a file or a folder into it; what is there already is not sent.
@@ -106,12 +109,20 @@ class Volume:
             on_progress: As for `downloads.download`.
         """
         with self._folder() as folder:
+            self._require(folder, there)
             own = there.strip("/").rpartition("/")[2] or self.name
             return downloads.download(folder, _inside(there), here or own, force, on_progress)
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
         self.runtime.volumes(pb.VolumesRequest(remove=self.name))
+
+    def _require(self, folder: Folder, path: str) -> pb.FileInfo:
+        try:
+            return folder.require(_inside(path))
+        except NotFound:
+            hint = f"`warmcell volume ls {self.name}` lists what is there"
+            raise NotFound(f"there is no {path} in the volume {self.name}", hint) from None
 
     @contextmanager
     def _folder(self) -> Iterator[Folder]:

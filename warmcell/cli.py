@@ -67,7 +67,7 @@ def main() -> None:
 @click.option("--host", help="Address to listen on [default: 127.0.0.1]; others need TLS.")
 @click.option("--tls-cert", type=_FILE, help="PEM certificate chain.")
 @click.option("--tls-key", type=_FILE, help="PEM private key.")
-@click.option("--config", type=_FILE, help="What is allowed, such as mounts [default: gateway.toml in the state directory].")
+@click.option("--config", type=_FILE, help="What is allowed, such as mounts [default: gateway.toml in --state].")
 @click.option("--idle-exit-s", type=click.FloatRange(min=0), help="End after so many idle seconds; 0: never.")
 @_state
 @_json

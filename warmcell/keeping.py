@@ -152,11 +152,11 @@ def volume_ls(name: str | None, path: str, state: str | None, as_json: bool) -> 
 
 def _show_files(infos: Sequence[pb.FileInfo], as_json: bool) -> None:
     facts = [
-        {"path": os.fsdecode(info.path), "kind": info.kind, "size_bytes": info.size_bytes, "modified_at": info.modified_at}
-        for info in infos
+        {"path": os.fsdecode(i.path), "kind": i.kind, "size_bytes": i.size_bytes, "modified_at": i.modified_at}
+        for i in infos
     ]
     rows = [
-        (f"{fact['path']}/" if fact["kind"] == "folder" else fact["path"],
+        (fact["path"] + "/" * (fact["kind"] == "folder"),
          size(fact["size_bytes"]) if fact["kind"] == "file" else None, _day(fact["modified_at"]))
         for fact in facts
     ]  # fmt: skip

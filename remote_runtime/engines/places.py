@@ -98,13 +98,14 @@ def inside(places: Iterable[Mount]) -> list[Mount]:
     return [place for place in places if not os.path.isabs(place.target)]
 
 
-def lay(places: Iterable[Mount], directory: Path) -> None:
-    """Make the links inside a working directory.
+def lay(places: Iterable[Mount], directory: Path) -> list[str]:
+    """Make the links inside a working directory, and return their paths relative to it.
 
     Raises:
         Failed: code "files", where something else has the name.
     """
-    for place in inside(places):
+    laid = inside(places)
+    for place in laid:
         link = directory / place.target
         link.parent.mkdir(parents=True, exist_ok=True)
         if link.is_symlink():
@@ -113,6 +114,18 @@ def lay(places: Iterable[Mount], directory: Path) -> None:
             what = f"{place.source} cannot be seen at {place.target} in the session's working directory: that is taken"
             raise Failed("files", what, "choose another target, or remove it in a cell of a session without it")
         link.symlink_to(place.source)
+    return [place.target for place in laid]
+
+
+def lift(links: Iterable[str], directory: Path) -> None:
+    """Remove links inside a working directory, and the folders that were made for them."""
+    for name in links:
+        link = directory / name
+        if link.is_symlink():
+            with suppress(OSError):
+                link.unlink()
+                for parent in list(Path(name).parents)[:-1]:
+                    (directory / parent).rmdir()
 
 
 def lay_absolute(places: Iterable[Mount]) -> None:

@@ -266,7 +266,8 @@ class ProcessEngine(Engine):
         living = [*self._workers.values()]
         self._spawn(self._zygote.meet())
         for python in {worker.spec.environment.python for worker in living} - {""}:
-            self._spawn(self._worlds.meet(python))
+            self._worlds.expect(python)
+        self._spawn(self._worlds.meet())
         return [WorkerStatus(w.spec, w.phase, f"unix:{w.socket}", w.pid) for w in living]
 
     def _adopt(self, worker_id: str, record: records.Facts) -> None:

@@ -61,6 +61,7 @@ class Worlds:
         self._zygotes: dict[tuple[str, int], Zygote] = {}
         self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._ending: set[asyncio.Task[None]] = set()
+        self._expected: set[str] = set()
 
     async def find(self, python: str) -> World:
         """Return the world that a wish names, made ready; the first time takes a moment, or as long as a download.
@@ -86,10 +87,15 @@ class Worlds:
             self._zygotes[key] = Zygote(self._settings, self._on_exit, world.launch)
         return self._zygotes[key]
 
-    async def meet(self, python: str) -> None:
-        """Connect to the zygote of workers that were adopted; where it cannot be had they do without."""
-        with suppress(Failed):
-            await (await self.zygote(python)).meet()
+    def expect(self, python: str) -> None:
+        """Note that there are workers of an interpreter which an earlier engine has launched."""
+        self._expected.add(python)
+
+    async def meet(self) -> None:
+        """Connect to the zygotes of workers that were adopted; where one cannot be had they do without."""
+        for python in self._expected:
+            with suppress(Failed):
+                await (await self.zygote(python)).meet()
 
     def log(self, python: str) -> str:
         """Return the last lines that an interpreter's zygote wrote."""
@@ -114,6 +120,9 @@ class Worlds:
 
     async def retire(self) -> None:
         """End every zygote."""
+        for python in self._expected:
+            with suppress(Failed):
+                await self.zygote(python)
         zygotes, self._zygotes = list(self._zygotes.values()), {}
         await asyncio.gather(*(zygote.end(_END_S) for zygote in zygotes), *self._ending)
 

@@ -14,10 +14,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import NoReturn
 
-from remote_runtime.engines import host, places
+from remote_runtime.engines import host
 from remote_runtime.engines.base import Exit
 from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.config import Config
@@ -104,7 +103,7 @@ class Sessions:
         # Written before the claim: no worker is ever claimed that the next gateway would not find.
         await self._books.begin(record)
         session = Session(record, slot)
-        places.lay(opening.places, Path(record.directory))
+        self.directories.link(record.name, opening.places)
         reply = await self._keepers.call(session.keeper, "Claim", self._claim_request(record, opening), CLAIM_S)
         if not reply.claimed:
             await self._refused(session, reply.reason)
