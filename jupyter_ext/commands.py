@@ -62,7 +62,7 @@ def _use(connection: Connection, command: Command) -> Report:
         wishes,
     )
     considered = _considered(connection, chosen) if worlds.says_something(command.options) else None
-    connection.defaults = chosen
+    connection.choose(chosen)
     target = connection.target()
     idle_s = (
         connection.settings().idle_s if connection.defaults.idle_s is None else connection.defaults.idle_s

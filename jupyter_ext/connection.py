@@ -93,6 +93,7 @@ class Connection:
         self._runtime: Runtime | None = None
         self._sessions: dict[tuple[str, str], Far] = {}
         self._last: Far | None = None
+        self._is_chosen = False
         self._known_keys: frozenset[str] = frozenset()
 
     @property
@@ -109,6 +110,13 @@ class Connection:
     def last(self) -> Far | None:
         """The session that was used last, while it is open and usable."""
         return self._last if self._last is not None and self._last.session.lost is None else None
+
+    def choose(self, defaults: Defaults) -> None:
+        """Take what `%gpu use` chose; commands then mean the session that it names, and not the one used last."""
+        before = self.session_name(self.target())
+        self.defaults = defaults
+        if self.session_name(self.target()) != before:
+            self._last, self._is_chosen = None, True
 
     def settings(self) -> Settings:
         """Return what holds now: traits, then the environment, then files."""
@@ -213,7 +221,7 @@ class Connection:
         found = runtime.describe().sessions if runtime is not None else ()
         mine = [session.name for session in found if session.notebook == notebook]
         chosen = self.session_name(self.target())
-        if chosen not in mine and len(mine) != 1:
+        if chosen not in mine and (len(mine) != 1 or self._is_chosen):
             several = f": it has {', '.join(mine)}" if mine else ""
             raise NotFound(
                 f"this notebook has no session {chosen}{several}",

@@ -36,6 +36,9 @@ T = TypeVar("T")
 Say = Callable[[str], None]
 
 
+CONSIDER_S = 900.0
+"""How long a runtime may take to find an interpreter, and to fetch what it lacks."""
+
 DYING_S = 2.0
 """How long a gateway that was killed may stay visible as a process."""
 
@@ -197,7 +200,7 @@ class Runtime:
         """
         request = pb.OpenRequest(versions=versions.here(), target=target)
         wishes.fill(request)
-        return self._again(lambda door: door.call("Consider", request))
+        return self._again(lambda door: door.call("Consider", request, CONSIDER_S))
 
     def lend(self, session_id: str, run_id: str, secrets: Iterable[str]) -> None:
         """Have the variables of secrets ready for a run that is about to be sent.

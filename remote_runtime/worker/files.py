@@ -13,6 +13,7 @@ import os
 import stat
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from remote_runtime.wire import limits, sources
@@ -101,6 +102,13 @@ class Files:
         parts = f"{home}.part" if home == self._root else os.path.join(home, sources.FOLDER)
         return PartFile(Path(parts), os.path.relpath(target, home), digest)
 
+    def _tidy(self, target: str) -> None:
+        """Remove the folder of partial files from a directory that is not the session's, once it is empty."""
+        home = self._home(target)
+        if home != self._root:
+            with suppress(OSError):
+                os.rmdir(os.path.join(home, sources.FOLDER))
+
     # ---- looking ------------------------------------------------------------------------------------------
 
     def _list(self, asked: pb.FileList) -> pb.FileReply:
@@ -178,14 +186,18 @@ class Files:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             forget_others([part])
             return pb.FileReply(again=not part.put(asked.content, Path(target), asked.executable))
-        return pb.FileReply(again=not part.finish(Path(target), asked.executable, self.digests))
+        again = not part.finish(Path(target), asked.executable, self.digests)
+        self._tidy(target)
+        return pb.FileReply(again=again)
 
     def _folder(self, asked: pb.FileFolder) -> pb.FileReply:
         os.makedirs(self._writable(asked.path), exist_ok=True)
         return pb.FileReply()
 
     def _discard(self, asked: pb.FileDiscard) -> pb.FileReply:
-        self._part(self._writable(asked.path), asked.digest).discard()
+        target = self._writable(asked.path)
+        self._part(target, asked.digest).discard()
+        self._tidy(target)
         return pb.FileReply()
 
 

@@ -54,8 +54,9 @@ def test_files_are_sent_into_a_volume_from_a_session(kernel: LiveKernel, tmp_pat
     (tmp_path / "big.bin").write_bytes(bytes(range(256)) * 40_000)
     shown = kernel.run(f"%gpu upload {tmp_path}/big.bin sent/")
     assert shown.status == "ok", shown.traceback
-    kernel.run("%%gpu\nimport os\nsize = os.path.getsize('sent/big.bin')")
-    assert value(kernel, "size") == 256 * 40_000
+    shown = kernel.run("%%gpu\nimport os\nsize, names = os.path.getsize('sent/big.bin'), os.listdir('sent')")
+    assert shown.status == "ok", shown.traceback
+    assert value(kernel, "size, names") == (256 * 40_000, ["big.bin"])
     assert kernel.run(f"%gpu download sent/big.bin {tmp_path}/back.bin").status == "ok"
     assert (tmp_path / "back.bin").read_bytes() == (tmp_path / "big.bin").read_bytes()
 
