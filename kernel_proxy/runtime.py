@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from kernel_proxy import embedded, lane, statedir
+from kernel_proxy.asks import Asks
 from kernel_proxy.channel import Address, Door, Frames, is_away
 from kernel_proxy.discovery import Found, discover
 from kernel_proxy.errors import RuntimeDefect, RuntimeUnavailable, WarmcellError
@@ -35,9 +36,6 @@ from remote_runtime.wire.methods import GATEWAY_SERVICE, SESSION, SESSION_TOKEN,
 T = TypeVar("T")
 Say = Callable[[str], None]
 
-
-CONSIDER_S = 900.0
-"""How long a runtime may take to find an interpreter, and to fetch what it lacks."""
 
 DYING_S = 2.0
 """How long a gateway that was killed may stay visible as a process."""
@@ -61,7 +59,7 @@ def connect(settings: Settings | None = None, say: Say | None = None, *, start: 
     return runtime
 
 
-class Runtime:
+class Runtime(Asks):
     """A runtime that a kernel is connected to; `connect` makes it.
 
     Args:
@@ -191,41 +189,6 @@ class Runtime:
             TargetBusy: It runs a cell, and `force` is not given.
         """
         return self._again(lambda door: door.call("Release", pb.ReleaseRequest(session=session, force=force)))
-
-    def consider(self, target: str, wishes: Wishes) -> pb.ConsiderReply:
-        """Ask what a session would be made with; none is opened.
-
-        Raises:
-            WarmcellError: The runtime cannot make such a worker, or lacks what the wishes name.
-        """
-        request = pb.OpenRequest(versions=versions.here(), target=target)
-        wishes.fill(request)
-        return self._again(lambda door: door.call("Consider", request, CONSIDER_S))
-
-    def lend(self, session_id: str, run_id: str, secrets: Iterable[str]) -> None:
-        """Have the variables of secrets ready for a run that is about to be sent.
-
-        Raises:
-            NotFound: There is no such secret.
-        """
-        request = pb.LendRequest(session_id=session_id, run_id=run_id, secrets=secrets)
-        self._again(lambda door: door.call("Lend", request))
-
-    def secrets(self, request: pb.SecretsRequest) -> list[pb.SecretInfo]:
-        """Keep, forget or list secrets; values go there and never come back.
-
-        Raises:
-            WarmcellError: It cannot be done.
-        """
-        return list(self._again(lambda door: door.call("Secrets", request)).secrets)
-
-    def volumes(self, request: pb.VolumesRequest) -> list[pb.VolumeInfo]:
-        """Make, remove, list or write out volumes.
-
-        Raises:
-            WarmcellError: It cannot be done.
-        """
-        return list(self._again(lambda door: door.call("Volumes", request)).volumes)
 
     def stop(self, force: bool = False) -> pb.StopReply:
         """Stop the runtime with all its sessions.
