@@ -200,7 +200,8 @@ def serve_worker(worker: Worker, socket: Path) -> Server:
 
 
 def serve_gateway(gateway: GatewayStandIn, socket: Path) -> Server:
-    handlers = {name: _handler(method, getattr(gateway, name)) for name, method in GATEWAY.items()}
+    served = {name: method for name, method in GATEWAY.items() if hasattr(gateway, name)}
+    handlers = {name: _handler(method, getattr(gateway, name)) for name, method in served.items()}
     return Server(socket, GATEWAY_SERVICE, handlers)
 
 
