@@ -3,6 +3,8 @@
 "A100 -q", body      -> Cell("#%%gpu A100 -q" + body)   a comment stands for the magic's own line
 "#| A100 -q", cell   -> Cell(cell)                      a directive is a comment already
 expression, line k   -> Cell(blank lines + expression)
+
+What `--env` sets is taken out of the source, whose first line names the run in lists and logs.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 
 from jupyter_ext import grammar
 from jupyter_ext.grammar import CellRequest, GrammarError
+from jupyter_ext.worlds import redacted
 
 DIRECTIVE_MARK = "#|"
 """Begins the line that the transformer passes on for a directive cell."""
@@ -50,7 +53,10 @@ def read_cell(line: str, body: str) -> Cell:
             "the cell below `%%gpu` is empty",
             "put the code below it; `%gpu` alone shows targets and sessions",
         )
-    return Cell(request, body if is_directive else f"#%%gpu {line}".rstrip() + f"\n{body}")
+    if is_directive:
+        typed = line.removeprefix(DIRECTIVE_MARK).strip()
+        return Cell(request, body.replace(typed, redacted(typed), 1) if typed else body)
+    return Cell(request, f"#%%gpu {redacted(line)}".rstrip() + f"\n{body}")
 
 
 def read_expression(source: str) -> Cell:

@@ -7,11 +7,12 @@ Commands that only look (status, ps, doctor) never start a runtime and never ope
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from jupyter_ext import connecting, files, grammar, modules, reports
+from jupyter_ext import connecting, files, grammar, modules, reports, worlds
 from jupyter_ext.connection import Connection, Defaults
 from jupyter_ext.far import Far
 from jupyter_ext.grammar import Command
@@ -21,8 +22,10 @@ from jupyter_ext.reports import Report
 from jupyter_ext.status import StatusLine
 from jupyter_ext.trip import follow
 from kernel_proxy import doctor as checks
-from kernel_proxy.errors import NotFound
+from kernel_proxy.errors import NotFound, VersionMismatch
 from kernel_proxy.gather import Gates, Wanted, gather
+from kernel_proxy.secret import Secret
+from kernel_proxy.wishes import Wishes
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
 
@@ -49,14 +52,17 @@ def _status(connection: Connection, command: Command) -> Report:
 
 def _use(connection: Connection, command: Command) -> Report:
     idle = command.options.get("idle")
-    before = connection.defaults
-    connection.defaults = Defaults(
+    before = Defaults() if "reset" in command.options else connection.defaults
+    wishes = worlds.wished(command.options, before.wishes)
+    chosen = Defaults(
         command.args[0] if command.args else before.target,
         str(command.options.get("session", before.session)),
         before.idle_s if idle is None else grammar.parse_duration(str(idle)),
-        "no-wait" in command.options,
-        before.wishes,
+        "no-wait" in command.options or (before.no_wait and not command.options and not command.args),
+        wishes,
     )
+    considered = _considered(connection, chosen) if worlds.says_something(command.options) else None
+    connection.choose(chosen)
     target = connection.target()
     connection.ahead.begin(target, connection.defaults.wishes, asked=True)
     idle_s = (
@@ -66,7 +72,47 @@ def _use(connection: Connection, command: Command) -> Report:
     pairs = {"target": target, "session": connection.session_name(target), "released": idle_text}
     if connection.defaults.no_wait:
         pairs["held device"] = "an error; `%gpu use` without --no-wait lets cells queue again"
-    return reports.facts("the cells that follow use", pairs)
+    pairs |= worlds.told(wishes) | (worlds.found(considered) if considered is not None else {})
+    notes = (*(considered.remarks if considered is not None else ()), *_unsaid(connection, wishes))
+    typed = worlds.warnings(command.options.get("env", ()))
+    return replace(reports.facts("the cells that follow use", pairs), notes=(*notes, *typed))
+
+
+def _considered(connection: Connection, chosen: Defaults) -> pb.ConsiderReply:
+    """Ask the runtime what a choice comes to; it is started if need be.
+
+    Raises:
+        VersionMismatch: No value could travel between this kernel and such a worker.
+        WarmcellError: Something is not there.
+    """
+    with StatusLine(connection.shell, connection.traits.status_line) as status:
+        status.say("looking")
+        reply = connection.runtime(status.say).consider(chosen.target, chosen.wishes)
+    table = worlds.mismatch(reply)
+    if table:
+        minor = ".".join(versions.here().python.split(".")[:2])
+        what = f"this kernel and {reply.environment.python or 'the worker'} cannot exchange values\n{table}"
+        raise VersionMismatch(what, f"choose an environment with Python {minor}")
+    return reply
+
+
+def _unsaid(connection: Connection, wishes: Wishes) -> list[str]:
+    """Say which variables an open session keeps though they are no longer chosen."""
+    kept = sorted({n for far in connection.sessions for n in far.session.given.env} - set(wishes.env))
+    if not kept:
+        return []
+    return [f"an open session keeps {', '.join(kept)} until it is released with `%gpu stop`"]
+
+
+def _secret(connection: Connection, command: Command) -> Report:
+    runtime = connection.runtime(lambda sentence: None)
+    name, *variables = command.args or ("",)
+    if name and not variables:
+        raise grammar.GrammarError(f"the secret {name} has no variables", f"write `%gpu secret {name} VARIABLE`")
+    if name:
+        values = {variable: getpass.getpass(f"{variable}: ") for variable in variables}
+        Secret.from_dict(values).create(name, overwrite="overwrite" in command.options, runtime=runtime)
+    return reports.secrets(runtime.secrets(pb.SecretsRequest(list=pb.Empty())))
 
 
 def _ps(connection: Connection, command: Command) -> Report:
@@ -125,7 +171,9 @@ def _cancel(connection: Connection, command: Command) -> Report:
 
 def _env(connection: Connection, command: Command) -> Report:
     info = _opened(connection).session.environment()
-    return reports.environment(info, versions.here(), bool(command.options.get("diff")))
+    found = reports.environment(info, versions.here(), bool(command.options.get("diff")))
+    chosen = worlds.told(connection.defaults.wishes)
+    return replace(found, notes=(*found.notes, *(f"{what} {is_} (by `%gpu use`)" for what, is_ in chosen.items())))
 
 
 def _vars(connection: Connection, command: Command) -> Report:
@@ -227,6 +275,7 @@ COMMANDS: Mapping[str, Callable[[Connection, Command], Any]] = {
     "ls": _ls,
     "upload": _upload,
     "download": _download,
+    "secret": _secret,
     "free": _free,
     "stop": _stop,
     "doctor": _doctor,

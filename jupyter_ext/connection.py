@@ -7,14 +7,11 @@ Nothing here connects before a cell, or a command that needs a runtime, asks for
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -23,6 +20,7 @@ from jupyter_ext.ahead import Ahead
 from jupyter_ext.comms import Comms
 from jupyter_ext.far import Far, lost_handle
 from jupyter_ext.late import Late
+from jupyter_ext.notebooknames import ANY, default_session_name, notebook_of
 from jupyter_ext.settings import GpuSettings
 from jupyter_ext.waits import waiting_text
 from kernel_proxy import statedir
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from jupyter_ext.jobs import Job
 
 Say = Callable[[str], None]
-ANY = "any"
 
 
 @dataclass(frozen=True)
@@ -96,6 +93,7 @@ class Connection:
         self._place: str | None = None
         self._sessions: dict[tuple[str, str], Far] = {}
         self._last: Far | None = None
+        self._is_chosen = False
         self._known_keys: frozenset[str] = frozenset()
 
     @property
@@ -112,6 +110,13 @@ class Connection:
     def last(self) -> Far | None:
         """The session that was used last, while it is open and usable."""
         return self._last if self._last is not None and self._last.session.lost is None else None
+
+    def choose(self, defaults: Defaults) -> None:
+        """Take what `%gpu use` chose; commands then mean the session that it names, and not the one used last."""
+        before = self.session_name(self.target())
+        self.defaults = defaults
+        if self.session_name(self.target()) != before:
+            self._last, self._is_chosen = None, True
 
     def settings(self) -> Settings:
         """Return what holds now: traits, then the environment, then files."""
@@ -246,7 +251,7 @@ class Connection:
         found = runtime.describe().sessions if runtime is not None else ()
         mine = [session.name for session in found if session.notebook == notebook]
         chosen = self.session_name(self.target())
-        if chosen not in mine and len(mine) != 1:
+        if chosen not in mine and (len(mine) != 1 or self._is_chosen):
             several = f": it has {', '.join(mine)}" if mine else ""
             raise NotFound(
                 f"this notebook has no session {chosen}{several}",
@@ -329,29 +334,3 @@ def _runs_there(settings: Settings) -> bool:
     except NotRunning:
         return False
     return True
-
-
-def notebook_of(shell: InteractiveShell) -> str:
-    """Return the notebook's path where a front end tells it, else what names this kernel across restarts."""
-    told = shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
-    if told:
-        return str(told)
-    file = shell.config.get("IPKernelApp", {}).get("connection_file", "")
-    return PurePath(str(file)).stem if file else f"process-{os.getpid()}"
-
-
-def default_session_name(notebook: str, target: str, made_with: str = "") -> str:
-    """Return a name that people recognise and that two notebooks of one name in two folders do not share.
-
-    Args:
-        notebook: Its path.
-        target: What the session holds.
-        made_with: Key of the worker's environment; sessions of two environments are two.
-    """
-    stem = _slug(PurePath(notebook).stem)[:24] or "notebook"
-    tag = hashlib.blake2b(notebook.encode(), digest_size=3).hexdigest()
-    return "-".join(part for part in (stem, tag, "" if target == ANY else _slug(target), made_with) if part)
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from jupyter_ext import options
 from jupyter_ext.options import Flag, GrammarError
+from jupyter_ext.worlds import ENV, FLAGS_OF_USE, SECRET
 from remote_runtime.wire.targets import parse_target
 
 HELP_FLAG = Flag(("-h", "--help"), "show this manual")
@@ -26,8 +27,7 @@ class CommandForm:
         flags: Its flags.
         read: Checks the operands and returns them as they are used.
         planned: Whether it is not there yet.
-        operand_optional: Whether the operand may be missing where a flag is given.
-        extra: What one more operand is called, which may always be missing; empty for none.
+        extra: What one more operand is called, which may always be missing; empty for none, `…` at the end for more.
     """
 
     help: str
@@ -35,7 +35,6 @@ class CommandForm:
     flags: tuple[Flag, ...] = ()
     read: Callable[[Sequence[str]], tuple[str, ...]] = tuple
     planned: bool = False
-    operand_optional: bool = False
     extra: str = ""
 
     @property
@@ -45,8 +44,8 @@ class CommandForm:
 
     @property
     def is_many(self) -> bool:
-        """Whether it takes one operand or more."""
-        return self.metavar.endswith("…")
+        """Whether it takes any number of operands."""
+        return f"{self.metavar}{self.extra}".endswith("…")
 
 
 def target(text: str) -> str:
@@ -97,6 +96,8 @@ CELL_FLAGS: tuple[Flag, ...] = (
     Flag(("--no-wait",), "fail rather than queue for a device that somebody holds"),
     Flag(("--fresh",), "ship every captured name again"),
     Flag(("--dry-run",), "show what would travel, and run nothing"),
+    ENV,
+    SECRET,
     Flag(("-q", "--quiet"), "no status line and no receipt"),
     HELP_FLAG,
 )
@@ -107,6 +108,7 @@ _USE_FLAGS = (
     Flag(("--no-wait",), "let the cells fail rather than queue for a device that somebody holds"),
     Flag(("--image",), "the image that workers start from", "I", planned=True),
     Flag(("--budget",), "stop when this much is spent", "X", options.amount, planned=True),
+    *FLAGS_OF_USE,
 )
 _PUBLISH_FLAGS = (
     Flag(("--name",), "the endpoint's name", "N"),
@@ -117,11 +119,10 @@ _PUBLISH_FLAGS = (
 
 COMMANDS: Mapping[str, CommandForm] = {
     "use": CommandForm(
-        "the target, session and idle time of the cells that follow",
-        "TARGET",
-        _USE_FLAGS,
-        _targets,
-        operand_optional=True,
+        "what the cells that follow use; alone it shows that",
+        flags=_USE_FLAGS,
+        read=_targets,
+        extra="TARGET",
     ),
     "connect": CommandForm(
         "where cells run; WHERE is `ssh://user@host`, an https address, or `local`", extra="WHERE", read=_place
@@ -147,6 +148,8 @@ COMMANDS: Mapping[str, CommandForm] = {
         (Flag(("--force",), "overwrite files here that differ"),),
         extra="HERE",
     ),
+    "secret": CommandForm("the secrets that the runtime keeps; `NAME VARIABLE…` makes one, and asks for the values",
+                          flags=(Flag(("--overwrite",), "replace one of that name"),), extra="NAME…"),  # fmt: skip
     "free": CommandForm("give memory back that no name holds"),
     "stop": CommandForm("end the session; its names are lost"),
     "doctor": CommandForm("check the way to the runtime"),

@@ -18,6 +18,7 @@ from typing import Any
 from jupyter_ext import options
 from jupyter_ext.forms import CELL_FLAGS, COMMANDS, HELP_FLAG, CommandForm, help_text, target, usage
 from jupyter_ext.options import GrammarError, NotYet, Pairs, Scanned, parse_duration
+from jupyter_ext.worlds import redacted
 
 __all__ = [
     "CellRequest",
@@ -54,6 +55,8 @@ class CellRequest:
         fresh: Whether every captured name is shipped again.
         dry_run: Whether only the plan is shown.
         quiet: Whether there is no status and no receipt.
+        env: Variables of the run, which do not show their values.
+        secrets: Names of secrets whose variables the run is given.
         help: Whether the manual is asked for; the rest then says nothing.
     """
 
@@ -71,6 +74,8 @@ class CellRequest:
     fresh: bool = False
     dry_run: bool = False
     quiet: bool = False
+    env: Pairs = field(default=(), repr=False)
+    secrets: tuple[str, ...] = ()
     help: bool = False
 
 
@@ -81,12 +86,12 @@ class Command:
     Args:
         name: Its name.
         args: Its operands.
-        options: Its flags by their long spelling without dashes; the text of the value, or True.
+        options: Its flags by their long spelling without dashes; the value as its flag reads it, or True.
     """
 
     name: str
     args: tuple[str, ...] = ()
-    options: Mapping[str, str | bool] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,8 @@ def parse_cell_line(line: str) -> CellRequest:
         fresh="fresh" in given,
         dry_run="dry-run" in given,
         quiet="quiet" in given,
+        env=given.get("env", ()),
+        secrets=given.get("secret", ()),
     )
     _refuse_contradictions(request)
     return request
@@ -247,7 +254,7 @@ def _command(source: str) -> Command:
         near = difflib.get_close_matches(name, list(COMMANDS), n=1)
         elsewhere = "put statements in a `%%gpu` cell; `%gpu -h` lists the commands"
         hint = f"did you mean `%gpu {near[0]}`?" if near else elsewhere
-        raise GrammarError(f"`{source}` is neither a command of `%gpu` nor an expression", hint)
+        raise GrammarError(f"`{redacted(source)}` is neither a command of `%gpu` nor an expression", hint)
     scanned = options.scan(rest, (*form.flags, HELP_FLAG))
     if "help" in scanned.values:
         return Command("help", (name,))
@@ -255,13 +262,13 @@ def _command(source: str) -> Command:
     if form.planned:
         raise NotYet(f"`%gpu {name}` is not there yet", "`%gpu -h` lists what is")
     _refuse_planned(scanned)
-    return Command(name, args, MappingProxyType(dict(scanned.values)))  # type: ignore[arg-type]
+    return Command(name, args, MappingProxyType(dict(scanned.values)))
 
 
 def _operands(name: str, form: CommandForm, scanned: Scanned) -> tuple[str, ...]:
     given = scanned.operands
     how = f"write `{usage(name, form)}`"
-    if form.metavar and not given and not (form.operand_optional and (scanned.values or scanned.planned)):
+    if form.metavar and not given:
         hint = f"{how}; `%gpu ({name})` is the value of `{name}`"
         raise GrammarError(f"`%gpu {name}` needs {form.metavar}", hint)
     if len(given) > form.most and not form.is_many:

@@ -97,7 +97,8 @@ def words(line: str) -> list[str]:
     while rest.strip() and not rest.lstrip().startswith("#"):
         match = _WORD.match(rest)
         if match is None or match[1] == "":
-            raise GrammarError(f"a quote is not closed in `{rest.strip()}`", "close it, or leave quotes out")
+            shown = "--env …" if "--env" in line else rest.strip()  # a variable's value is repeated nowhere
+            raise GrammarError(f"a quote is not closed in `{shown}`", "close it, or leave quotes out")
         found.append(_QUOTED.sub(lambda quoted: quoted[1] or quoted[2] or "", match[1]))
         rest = rest[match.end() :]
     if found and found[-1].endswith("\\"):

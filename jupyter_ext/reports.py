@@ -195,9 +195,19 @@ def removed(reply: pb.Removed, verb: str) -> Report:
     )
 
 
+def secrets(kept: Iterable[pb.SecretInfo]) -> Report:
+    """Show the secrets that a runtime keeps, with the names of their variables."""
+    rows = tuple((info.name, ", ".join(info.variables), _day(info.created_at)) for info in kept)
+    return Report(_counted(len(rows), "secret"), ("secret", "variables", "made"), rows)
+
+
 def facts(title: str, pairs: Mapping[str, str]) -> Report:
     """Show names beside their values."""
     return Report(title, ("what", "is"), tuple(pairs.items()))
+
+
+def _day(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at)) if at else "-"
 
 
 def _counted(count: int, noun: str) -> str:

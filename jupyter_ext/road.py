@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
-from jupyter_ext import absent, display, modules, names, reports, tracebacks
+from jupyter_ext import absent, display, modules, names, reports, tracebacks, worlds
 from jupyter_ext.binding import Wishes
 from jupyter_ext.cells import Cell
 from jupyter_ext.connection import Connection
@@ -79,10 +80,7 @@ def plan_of(connection: Connection, cell: Cell) -> CellPlan:
     if plan.refusals:
         what, _, hint = plan.refusals[0].partition("\nhint: ")
         raise CaptureError(what, hint)
-    for warning in plan.warnings:
-        if warning not in connection.warned:
-            connection.warned.add(warning)
-            display.notice(connection.shell, warning)
+    _warn_once(connection, plan.warnings)
     return plan
 
 
@@ -114,6 +112,7 @@ def board(connection: Connection, cell: Cell, plan: CellPlan, status: StatusLine
     far.let_go()
     _show_pending(connection, far)
     absent.warn(connection, far, cell.source)
+    _warn_once(connection, worlds.warnings(cell.request.env))
     facts = facts_of(far, uuid.uuid4().hex[:12])
     facts.wait_s = time.perf_counter() - started_s
     return Trip(
@@ -198,6 +197,7 @@ def _send(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
     run, mirror = run_of(trip, cell, plan, capture), trip.far.mirror
     with capture.kept_if_sent():
         run.sources = modules.bring(trip, plan, capture)
+    run.env.update(trip.lend(cell.request.env, cell.request.secrets))
     run.sync.CopyFrom(mirror.sync(capture.delta, [there for there, _ in cell.request.inputs]))
     run.sync.aliased.extend(aliased)
     stream = trip.far.session.run(run, capture.bundle)
@@ -220,6 +220,13 @@ def send_again(trip: Trip, cell: Cell, plan: CellPlan) -> RunStream:
 
 
 # -- small parts -------------------------------------------------------------------------------------------
+
+
+def _warn_once(connection: Connection, texts: Iterable[str]) -> None:
+    for text in texts:
+        if text not in connection.warned:
+            connection.warned.add(text)
+            display.notice(connection.shell, text)
 
 
 def _wanted(cell: Cell, plan: CellPlan) -> Wanted:

@@ -8,17 +8,19 @@ A cell in the foreground, a background job and a run attached to later all go th
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from jupyter_ext import binding, display, receipt, tracebacks
+from jupyter_ext import binding, display, receipt, tracebacks, worlds
 from jupyter_ext.asking import Asker
 from jupyter_ext.binding import NOTHING, Results, Wishes
 from jupyter_ext.connection import Connection
 from jupyter_ext.display import Screen
 from jupyter_ext.far import Far
 from jupyter_ext.interrupts import Whole
+from jupyter_ext.options import Pairs
 from jupyter_ext.receipt import RunFacts
 from jupyter_ext.status import StatusLine
 from kernel_proxy.errors import WarmcellError
@@ -54,6 +56,18 @@ class Trip:
     memory: int | None = None
     stamp: int = 0
     started_s: float = field(default_factory=time.perf_counter)
+
+    def lend(self, env: Pairs, secrets: Sequence[str]) -> dict[str, str]:
+        """Have the run's secrets ready at the worker, and return the variables that travel with it.
+
+        Raises:
+            NotFound: There is no such secret.
+        """
+        connection, session = self.connection, self.far.session
+        variables, names = worlds.lent(connection.defaults.wishes, session.given, env, secrets)
+        if names:
+            connection.runtime(self.status.say).lend(session.session_id, self.facts.run_id, names)
+        return variables
 
     def interrupt(self, kill: bool) -> None:
         """Interrupt the run, or kill its process. Safe to call from a signal handler."""

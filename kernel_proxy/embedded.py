@@ -49,6 +49,7 @@ class Launch:
         start_s: Seconds it may take to become ready.
         files_keep_s: Seconds that files outlive their session; None leaves it to the gateway.
         cache_bytes: Kept by a session of what was sent to it; None leaves it to the gateway.
+        config: File with what its admin allows; empty for `gateway.toml` in the state directory.
     """
 
     home: Path
@@ -65,6 +66,7 @@ class Launch:
     start_s: float = 60.0
     files_keep_s: float | None = None
     cache_bytes: int | None = None
+    config: str = ""
 
     def command(self, ready_fd: int | None) -> list[str]:
         """Return the gateway's command line."""
@@ -80,6 +82,7 @@ class Launch:
             "--files-keep-s": self.files_keep_s,
             "--start": self.start,
             "--cache-bytes": self.cache_bytes,
+            "--config": Path(self.config).absolute() if self.config else None,
             "--ready-fd": ready_fd,
         }
         flags = [f"{flag}={value}" for flag, value in given.items() if value is not None]

@@ -26,18 +26,18 @@ def compared(theirs: pb.Versions) -> str | None:
     """Compare the runtime's versions with ours.
 
     Returns:
-        A table of those that differ and do no harm, None when there are none.
+        A table of those that differ and may matter, None when there are none.
 
     Raises:
-        VersionMismatch: Values cannot be exchanged.
+        VersionMismatch: They speak another protocol. Another Python is no reason to part: it is a worker's Python that
+            counts, and a session says which.
     """
     ours = versions.here()
-    blocking = versions.blocking(ours, theirs)
-    if blocking:
-        table = versions.table(ours, theirs, blocking)
+    if ours.protocol != theirs.protocol:
+        table = versions.table(ours, theirs, ("protocol",))
         raise VersionMismatch(
-            f"{' and '.join(blocking)} differ between this kernel and the runtime\n{table}",
-            "use a kernel and a runtime with the same versions of these",
+            f"protocol differs between this kernel and the runtime\n{table}",
+            f"use the same warmcell on both ends; the runtime's is {theirs.warmcell or '-'}",
         )
-    differing = versions.differing(ours, theirs)
+    differing = dict.fromkeys((*versions.blocking(ours, theirs), *versions.differing(ours, theirs)))
     return versions.table(ours, theirs, differing) if differing else None

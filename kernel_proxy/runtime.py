@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from kernel_proxy import lane
+from kernel_proxy.asks import Asks
 from kernel_proxy.channel import Address, Door, Frames, is_away
 from kernel_proxy.discovery import Found
 from kernel_proxy.errors import RuntimeDefect, RuntimeUnavailable, WarmcellError
@@ -60,7 +61,7 @@ def connect(settings: Settings | None = None, say: Say | None = None, *, start: 
     return runtime
 
 
-class Runtime:
+class Runtime(Asks):
     """A runtime that a kernel is connected to; `connect` makes it.
 
     Args:
@@ -158,6 +159,7 @@ class Runtime:
         granted = self._waited_for(request, on_wait or (lambda waiting: None))
         opened = Session(session, target, granted, WorkerLine(self, granted), namespace)
         opened.attach()
+        opened.given = wishes if granted.fresh else NONE
         self._sessions = [*(s for s in self._sessions if s.lost is None), opened]
         return opened
 

@@ -20,6 +20,7 @@ from kernel_proxy.mirror import SessionMirror
 from kernel_proxy.parcels import Parcel, Stage
 from kernel_proxy.runs import RunStream
 from kernel_proxy.stream import Attachment, Line
+from kernel_proxy.wishes import NONE
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import payload, versions
 from remote_runtime.wire.arrival import Arrival
@@ -54,6 +55,7 @@ class Session:
         self.name, self.target, self.namespace = name, target, namespace
         self.session_id, self.fresh, self.wait_s = granted.session_id, granted.fresh, granted.wait_s
         self.devices: list[pb.Device] = list(granted.devices)
+        self.given = NONE
         self.on_notice: Callable[[pb.Notice], None] = lambda notice: None
         self._pid = os.getpid()
         self.on_late: Callable[[pb.Event], None] = lambda event: None

@@ -22,7 +22,7 @@ class Wishes:
     """
 
     environment: Environment = OWN
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = ()
     device_memory_bytes: int | None = None
     exclusive: bool = False

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from kernel_proxy.errors import WarmcellError
     from kernel_proxy.handles import Handle
     from kernel_proxy.runtime import connect
+    from kernel_proxy.secret import Secret
+    from kernel_proxy.volume import Volume
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Handle",
+    "Secret",
+    "Volume",
     "WarmcellError",
     "__version__",
     "connect",
@@ -32,6 +36,8 @@ _HOMES = {
     "Handle": "kernel_proxy.handles",
     "WarmcellError": "kernel_proxy.errors",
     "connect": "kernel_proxy.runtime",
+    "Secret": "kernel_proxy.secret",
+    "Volume": "kernel_proxy.volume",
     "plan": "jupyter_ext.names",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: `warmcell up | down | connect | status | ps | logs | doctor`, and those of `team`.
+"""The command line: `warmcell up | down | connect | status | ps | logs | doctor`, those of `team` and of `keeping`.
 
     words -> settings -> runtime (found, never started but by `up`) -> facts -> table, or one line of JSON
 
@@ -22,7 +22,7 @@ from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.settings import Settings, load_settings
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.versions import VERSION
-from warmcell import connecting, facts, replay, team
+from warmcell import connecting, facts, keeping, replay, team
 from warmcell.options import json_option as _json
 from warmcell.options import print_json as _print
 from warmcell.options import settings_of as _settings
@@ -60,6 +60,7 @@ def main() -> None:
 @click.option("--tls-name", "tls_names", multiple=True, help="A name its own certificate is for, beside the machine's.")
 @click.option("--tls-cert", type=_FILE, help="PEM certificate chain.")
 @click.option("--tls-key", type=_FILE, help="PEM private key.")
+@click.option("--config", type=_FILE, help="What is allowed, such as mounts [default: gateway.toml in --state].")
 @click.option("--idle-exit-s", type=click.FloatRange(min=0), help="End after so many idle seconds; 0: never.")
 @_state
 @_json
@@ -163,6 +164,10 @@ def doctor(state: str | None, as_json: bool) -> None:
         click.echo(checks.text(findings))
     if any(finding.state == "fail" for finding in findings):
         sys.exit(1)
+
+
+main.add_command(keeping.secret)
+main.add_command(keeping.volume)
 
 
 def _stop(settings: Settings, gateway: statedir.Gateway, force: bool) -> Sequence[pb.SessionInfo]:

@@ -122,6 +122,8 @@ def _differences(launch: Launch, info: pb.RuntimeInfo) -> Iterator[str]:
         yield f"it listens on {url.hostname}, not {launch.host}"
     if launch.tls_cert and url.scheme != "https":
         yield "it has no TLS"
+    if launch.config and str(Path(launch.config).absolute()) != info.config:
+        yield f"its configuration is {info.config or 'none'}, not {launch.config}"
     if launch.idle_exit_s is not None and launch.idle_exit_s != info.idle_exit_s:
         yield f"it ends after {info.idle_exit_s:g} idle seconds, not {launch.idle_exit_s:g}"
 

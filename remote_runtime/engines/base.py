@@ -17,8 +17,10 @@ from enum import Enum
 from pathlib import Path
 
 from remote_runtime.engines.records import MemoryRecords, WorkerRecords
+from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire import versions
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.specs import OWN, Environment
+from remote_runtime.wire.specs import OWN, Environment, Mount
 
 CPU = "cpu"
 """Id and model of the device that every runtime has."""
@@ -224,6 +226,25 @@ class Engine(ABC):
             engine = self.describe().engine
             raise Failed("unsupported", f"the {engine} engine cannot give a worker {what}", hint, {"engine": engine})
         return environment
+
+    async def versions(self, environment: Environment) -> pb.Versions:
+        """Return the versions that a worker of an admitted environment has, before there is one.
+
+        The gateway compares them with a kernel's when it opens a session.
+        """
+        return versions.here()
+
+    def places(self, environment: Environment) -> Sequence[Mount]:
+        """Return where a worker of an admitted environment sees its mounts and volumes.
+
+        The gateway asks before a claim. A relative target is a link that it makes in the session's working directory;
+        the keeper answers about files at all of the sources, which are paths that the worker can open.
+        """
+        return ()
+
+    def remarks(self, environment: Environment) -> Sequence[str]:
+        """Return in sentences what this engine does not hold of an admitted environment; for `%gpu use`."""
+        return ()
 
     @abstractmethod
     async def inventory(self) -> Sequence[Device]:

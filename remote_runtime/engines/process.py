@@ -13,13 +13,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
-from remote_runtime.engines import host, pids, records
+from remote_runtime.engines import host, pids, places, records
 from remote_runtime.engines.base import (
     Capabilities,
     Device,
@@ -33,31 +32,16 @@ from remote_runtime.engines.base import (
     WorkerSpec,
     WorkerStatus,
 )
+from remote_runtime.engines.local import Local, listens
+from remote_runtime.engines.notheld import NOT_HELD
+from remote_runtime.engines.worlds import Worlds
 from remote_runtime.engines.zygote import Zygote, tail
-from remote_runtime.wire import lane, limits
+from remote_runtime.wire import lane, limits, versions
+from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.specs import environment_from
+from remote_runtime.wire.specs import Environment, Mount, environment_from
 
-NOT_HELD: tuple[tuple[str, str], ...] = (
-    ("user", "A worker runs as the user who started the runtime, with all of that user's rights."),
-    (
-        "files",
-        "It reads and writes every file of that user, the runtime's records and tokens included.",
-    ),
-    ("network", "It reaches every network that the machine reaches, and every service on it."),
-    (
-        "neighbours",
-        "It can signal, kill and trace that user's other processes: other workers, the gateway, a kernel.",
-    ),
-    (
-        "devices",
-        "CUDA_VISIBLE_DEVICES is a convention: code that changes it reaches every GPU of the machine.",
-    ),
-    ("gpu memory", "Nothing limits how much memory of a GPU a worker takes."),
-    ("processor", "Nothing limits its share of the processor, the disk or the disk's bandwidth."),
-    ("processes", "A process that leaves the worker's process group can outlive the session."),
-)
-"""What stands between two workers on other engines and not on this one: key -> the sentence in the docs."""
+__all__ = ["NOT_HELD", "ProcessEngine"]
 
 START_S = 60.0
 """From asking for a keeper to its listening; a zygote that still imports is waited for."""
@@ -65,28 +49,6 @@ START_S = 60.0
 _READY_TRY_S = 0.005
 _REPORT_S = 0.5
 _KILL_S = 5.0
-
-
-@dataclass(eq=False)
-class _Worker:
-    """What is known of one worker."""
-
-    spec: WorkerSpec
-    socket: Path
-    mark: pids.Mark | None = None
-    phase: Phase = Phase.STARTING
-    was_ready: bool = False
-    ending: str = ""
-    exit: Exit | None = None
-    unwatch: Callable[[], None] = lambda: None
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def pid(self) -> int:
-        return self.mark.pid if self.mark else 0
-
-    def event(self) -> WorkerEvent:
-        return WorkerEvent(self.spec.worker_id, self.phase, f"unix:{self.socket}", self.pid, self.exit)
 
 
 class ProcessEngine(Engine):
@@ -104,7 +66,8 @@ class ProcessEngine(Engine):
         self._declared = host.simulated(settings.simulate)
         self._records = settings.records
         self._zygote = Zygote(settings, self._reported)
-        self._workers: dict[str, _Worker] = {}
+        self._worlds = Worlds(settings, self._reported)
+        self._workers: dict[str, Local] = {}
         self._reports: dict[str, Exit] = {}
         self._watchers: list[asyncio.Queue[WorkerEvent | None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -122,6 +85,29 @@ class ProcessEngine(Engine):
         """What the zygote has said of itself, once it has imported and chosen."""
         return self._zygote.starting
 
+    async def admit(self, environment: Environment) -> Environment:
+        """Find the interpreter, give it what it lacks, and see where mounts and volumes can be."""
+        await super().admit(replace(environment, python="", mounts=(), volumes=()))
+        self.places(environment)
+        if not environment.python:
+            return environment
+        found = (await self._worlds.find(environment.python)).interpreter
+        return replace(environment, python="" if found.is_own else found.path)
+
+    async def versions(self, environment: Environment) -> pb.Versions:
+        """Return those of the interpreter and its packages."""
+        if not environment.python:
+            return versions.here()
+        return (await self._worlds.find(environment.python)).interpreter.versions
+
+    def places(self, environment: Environment) -> Sequence[Mount]:
+        """Return links; see `places`."""
+        return places.places_of(environment, self.settings.state / places.VOLUMES)
+
+    def remarks(self, environment: Environment) -> Sequence[str]:
+        """Say what links do not hold, and where they are."""
+        return places.remarks(environment, self.places(environment))
+
     async def inventory(self) -> Sequence[Device]:
         """Return real devices, declared ones and the processor; NVML can be slow and is asked in a thread."""
         parent = self._zygote.mark.pid if self._zygote.mark else None
@@ -138,10 +124,11 @@ class ProcessEngine(Engine):
         """Record a worker, have the zygote fork its keeper, and tell when it listens."""
         if spec.worker_id in self._workers:
             return
-        worker = _Worker(spec, self._socket(spec.worker_id))
+        worker = Local(spec, self._socket(spec.worker_id))
         self._workers[spec.worker_id] = worker
         try:
             await self._record(worker)
+            places.lay_absolute(self.places(spec.environment))
             worker.mark = pids.mark(await self._fork(worker))
             await self._record(worker)
         except (Failed, OSError, asyncio.CancelledError):
@@ -163,21 +150,23 @@ class ProcessEngine(Engine):
             )
         return path
 
-    async def _fork(self, worker: _Worker) -> int:
+    async def _fork(self, worker: Local) -> int:
         directory = records.private_directory(self.settings.state / "boot")
         message = {
             "worker_id": worker.spec.worker_id, "socket": str(worker.socket), "secret": worker.spec.secret,
             "directory": str(directory), "log": str(self._log(worker.spec.worker_id)),
         }  # fmt: skip
+        python = worker.spec.environment.python
+        zygote = await self._worlds.zygote(python) if python else self._zygote
         try:
-            return await asyncio.wait_for(self._zygote.keeper(message), START_S)
+            return await asyncio.wait_for(zygote.keeper(message), START_S)
         except asyncio.TimeoutError as error:
             raise Failed("unavailable", f"no worker started within {START_S:.0f} s", "see `warmcell logs`") from error
 
     def _log(self, worker_id: str) -> Path:
         return self.settings.state / "boot" / f"{worker_id}.log"
 
-    async def _record(self, worker: _Worker) -> None:
+    async def _record(self, worker: Local) -> None:
         mark = worker.mark
         await self._records.write(worker.spec.worker_id, {
             "socket": str(worker.socket), "secret": worker.spec.secret, "labels": dict(worker.spec.labels),
@@ -185,11 +174,11 @@ class ProcessEngine(Engine):
             "environment": worker.spec.environment.facts,
         })  # fmt: skip
 
-    async def _await_ready(self, worker: _Worker) -> None:
+    async def _await_ready(self, worker: Local) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + START_S
         while worker.phase is Phase.STARTING and loop.time() < deadline:
-            if _listens(worker.socket):
+            if listens(worker.socket):
                 worker.phase, worker.was_ready = Phase.READY, True
                 self._tell(worker)
                 return
@@ -198,7 +187,7 @@ class ProcessEngine(Engine):
             worker.ending = "start-failed"
             await self._signal(worker, signal.SIGKILL)
 
-    def _follow(self, worker: _Worker) -> None:
+    def _follow(self, worker: Local) -> None:
         if worker.mark is None:
             self._ended(worker)
             return
@@ -206,7 +195,7 @@ class ProcessEngine(Engine):
             worker.mark, asyncio.get_running_loop(), lambda: self._spawn(self._after_end(worker))
         )
 
-    async def _after_end(self, worker: _Worker) -> None:
+    async def _after_end(self, worker: Local) -> None:
         """Give the zygote, which knows the exit code, a moment to report it."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _REPORT_S
@@ -218,7 +207,7 @@ class ProcessEngine(Engine):
         if worker_id in self._workers:
             self._reports[worker_id] = report
 
-    def _ended(self, worker: _Worker) -> None:
+    def _ended(self, worker: Local) -> None:
         if worker.phase is Phase.EXITED:
             return
         report = self._reports.pop(worker.spec.worker_id, Exit("unknown"))
@@ -227,7 +216,7 @@ class ProcessEngine(Engine):
         self._forget(worker)
         self._tell(worker)
 
-    def _forget(self, worker: _Worker) -> None:
+    def _forget(self, worker: Local) -> None:
         """Drop a worker and its files; the log of one that never got ready stays for whoever asks why."""
         worker.unwatch()
         if worker.was_ready or worker.ending:
@@ -235,6 +224,18 @@ class ProcessEngine(Engine):
         worker.gone.set()
         self._workers.pop(worker.spec.worker_id, None)
         self._remove_files(worker.spec.worker_id, worker.socket)
+        self._leave(worker.spec.environment)
+
+    def _leave(self, environment: Environment) -> None:
+        """Take back what only workers of this environment needed."""
+        left = [worker.spec.environment for worker in self._workers.values()]
+        if environment.mounts or environment.volumes:
+            places.lift_absolute(self._seen(environment), [p for other in left for p in self._seen(other)])
+        if environment.python:
+            self._worlds.left(environment.python, lambda: {w.spec.environment.python for w in self._workers.values()})
+
+    def _seen(self, environment: Environment) -> Sequence[Mount]:
+        return places.wanted(environment, self.settings.state / places.VOLUMES)
 
     def _remove_files(self, worker_id: str, path: Path) -> None:
         records.remove(path)
@@ -253,7 +254,7 @@ class ProcessEngine(Engine):
         finally:
             self._watchers.remove(queue)
 
-    def _tell(self, worker: _Worker) -> None:
+    def _tell(self, worker: Local) -> None:
         for queue in self._watchers:
             queue.put_nowait(worker.event())
 
@@ -264,18 +265,22 @@ class ProcessEngine(Engine):
                 self._adopt(worker_id, record)
         living = [*self._workers.values()]
         self._spawn(self._zygote.meet())
+        for python in {worker.spec.environment.python for worker in living} - {""}:
+            self._worlds.expect(python)
+        self._spawn(self._worlds.meet())
         return [WorkerStatus(w.spec, w.phase, f"unix:{w.socket}", w.pid) for w in living]
 
     def _adopt(self, worker_id: str, record: records.Facts) -> None:
         mark = pids.Mark(record.get("pid", 0), record.get("start_ticks", 0))
+        made_with = environment_from(record.get("environment"))
         if not mark.pid or not mark.alive:
             self._remove_files(worker_id, Path(record.get("socket") or self._socket(worker_id)))
+            self._leave(made_with)
             return
-        made_with = environment_from(record.get("environment"))
         spec = WorkerSpec(worker_id, record["secret"], (), record.get("labels", {}), made_with)
-        worker = _Worker(spec, Path(record["socket"]), mark)
+        worker = Local(spec, Path(record["socket"]), mark)
         self._workers[worker_id] = worker
-        worker.was_ready = _listens(worker.socket)
+        worker.was_ready = listens(worker.socket)
         worker.phase = Phase.READY if worker.was_ready else Phase.STARTING
         self._follow(worker)
         if worker.phase is Phase.STARTING:
@@ -303,16 +308,19 @@ class ProcessEngine(Engine):
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(worker.gone.wait(), _KILL_S)
 
-    async def _signal(self, worker: _Worker, number: signal.Signals) -> None:
+    async def _signal(self, worker: Local, number: signal.Signals) -> None:
         if worker.mark is not None and not worker.mark.send(number):
             self._ended(worker)
 
     async def boot_log(self, worker_id: str) -> str:
         """Return what a keeper wrote, or the zygote where the keeper wrote nothing."""
-        return tail(self._log(worker_id)) or self._zygote.log()
+        worker = self._workers.get(worker_id)
+        python = worker.spec.environment.python if worker is not None else ""
+        return tail(self._log(worker_id)) or (self._worlds.log(python) if python else self._zygote.log())
 
     async def retire(self) -> None:
-        """End the zygote."""
+        """End the zygotes."""
+        await self._worlds.retire()
         await self._zygote.end(_KILL_S)
 
     async def close(self) -> None:
@@ -324,16 +332,9 @@ class ProcessEngine(Engine):
         for worker in self._workers.values():
             worker.unwatch()
         self._zygote.close()
+        self._worlds.close()
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _listens(path: Path) -> bool:
-    """Tell whether somebody listens on a Unix socket."""
-    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.connect(str(path))
-        return True
-    return False

@@ -57,6 +57,26 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class Launch:
+    """How a zygote is started.
+
+    Args:
+        words: The command, before its arguments.
+        environment: Its variables.
+        stamp: Changes with what it would import; "" for the runtime's own.
+    """
+
+    words: tuple[str, ...]
+    environment: Mapping[str, str]
+    stamp: str = ""
+
+
+def own_launch() -> Launch:
+    """Return how a zygote of the runtime's own Python is started."""
+    return Launch((sys.executable, "-m", MODULE), worker_environment(os.environ))
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a zygote with given settings listens and writes."""
 
@@ -64,11 +84,12 @@ class Place:
     log: Path
 
 
-def place(settings: EngineSettings) -> Place:
+def place(settings: EngineSettings, launch: Launch | None = None) -> Place:
     """Return a zygote's place; another interpreter, release, start or list of imports has another one."""
-    facts = "\n".join((sys.executable, versions.VERSION, settings.start, *settings.imports))
+    python, stamp = (launch.words[0], launch.stamp) if launch is not None else (sys.executable, "")
+    facts = "\n".join((python, *([stamp] if stamp else []), versions.VERSION, settings.start, *settings.imports))
     tag = hashlib.sha256(facts.encode()).hexdigest()[:8]
-    return Place(settings.runtime / f"z-{tag}.sock", settings.state / "zygote.log")
+    return Place(settings.runtime / f"z-{tag}.sock", settings.state / (f"zygote-{tag}.log" if stamp else "zygote.log"))
 
 
 class Zygote:
@@ -77,13 +98,16 @@ class Zygote:
     Args:
         settings: Of the engine.
         on_exit: Called with worker id and how it ended, for keepers that this connection asked for.
+        launch: How it is started; None for the runtime's own Python.
     """
 
-    def __init__(self, settings: EngineSettings, on_exit: Callable[[str, Exit], None]) -> None:
+    def __init__(
+        self, settings: EngineSettings, on_exit: Callable[[str, Exit], None], launch: Launch | None = None
+    ) -> None:
         self._settings, self._on_exit = settings, on_exit
-        self._place = place(settings)
         # Taken now: what this process sets for its own libraries later is not for user code.
-        self._environment = worker_environment(os.environ)
+        self._launch = launch or own_launch()
+        self._place = place(settings, self._launch)
         self._child: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._pending: dict[str, asyncio.Future[dict[str, Any]]] = {}
@@ -101,13 +125,13 @@ class Zygote:
         with suppress(OSError), _dial(self._place.socket):
             return
         remove(self._place.socket)
-        command = [sys.executable, "-m", MODULE, "--socket", str(self._place.socket)]
+        command = [*self._launch.words, "--socket", str(self._place.socket)]
         command += ["--imports", ",".join(self._settings.imports), "--ttl-s", str(self._settings.spare_ttl_s)]
         command += ["--start", self._settings.start]
         with open(os.open(self._place.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env=self._environment, cwd=self._settings.state,
+                env=dict(self._launch.environment), cwd=self._settings.state,
             )  # fmt: skip
         with suppress(OSError, ValueError):
             resource.prlimit(self._child.pid, resource.RLIMIT_CORE, (0, 0))

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from remote_runtime.pool.scaling import Policy
+from remote_runtime.gateway.policy import Policy, read_policy
+from remote_runtime.pool import scaling
 from remote_runtime.wire import forking, limits
 from remote_runtime.wire.failures import Failed
 
@@ -49,6 +50,7 @@ class Config:
         memory_limit_bytes: Of one worker; None means nine tenths of this machine's.
         lease_memory_bytes: Share of each device of a lease that names none; None means all of it.
         cache_bytes: What a session keeps of what was sent to it, when nothing there holds it; None: by its memory.
+        policy: What its file allows.
     """
 
     state: Path
@@ -78,6 +80,7 @@ class Config:
     memory_limit_bytes: int | None = None
     lease_memory_bytes: int | None = None
     cache_bytes: int | None = None
+    policy: Policy = Policy()
 
     @property
     def tls(self) -> bool:
@@ -85,9 +88,9 @@ class Config:
         return bool(self.tls_cert)
 
     @property
-    def pool_policy(self) -> Policy:
+    def pool_policy(self) -> scaling.Policy:
         """How many workers are kept, and how long."""
-        return Policy(self.min_warm, self.buffer_warm, self.scaledown_s, self.pause_after_s)
+        return scaling.Policy(self.min_warm, self.buffer_warm, self.scaledown_s, self.pause_after_s)
 
     @property
     def own_ca(self) -> Path:
@@ -156,6 +159,7 @@ def parse(arguments: Sequence[str]) -> Config:
     """
     given = vars(_parser().parse_args(arguments))
     given["state"], given["runtime"] = given["state"].absolute(), given.pop("runtime_dir").absolute()
+    given["policy"] = read_policy(given["state"], given.pop("config"))
     given["imports"] = tuple(filter(None, map(str.strip, given["imports"].split(","))))
     given["tls_names"] = tuple(given["tls_names"])
     return check(Config(**given))
@@ -166,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--state", type=Path, required=True, metavar="DIR", help="what outlives the gateway")
     add("--runtime-dir", type=Path, required=True, metavar="DIR", help="sockets; a short path")
+    add("--config", default="", metavar="FILE", help="what is allowed, such as mounts [STATE/gateway.toml]")
     add("--engine", default="process", help="what starts workers")
     add("--simulate", default="", metavar="DEVICES", help="devices declared for trial, such as A100:2")
     add("--host", default="127.0.0.1", help="address to listen on; with TLS of our own where others can reach it")

@@ -5,6 +5,7 @@
 
     sessions/KEY/files        where cells run
     sessions/KEY/files.part   uploads that are not whole yet
+    sessions/KEY/links.json   which links in it lead to mounts and volumes
 
 What decides is on the disk, so a gateway that starts later goes on where an earlier one ended. A directory that
 nobody holds and that tells no time counts as released when it is first seen.
@@ -19,17 +20,19 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from remote_runtime.engines import records
+from remote_runtime.engines import places, records
 from remote_runtime.wire import sources
+from remote_runtime.wire.specs import Mount
 
 _log = logging.getLogger(__name__)
 
 FILES = "files"
 _MARK = "released.json"
+_LINKS = "links.json"
 _GOING = ".going-"
 _READABLE = 40
 
@@ -63,6 +66,16 @@ class Directories:
         records.remove(directory / _MARK)
         return records.private_directory(directory / FILES)
 
+    def link(self, name: str, seen: Sequence[Mount], user: str = "") -> None:
+        """Show a session what lies elsewhere, by links in its directory that go when it ends.
+
+        Raises:
+            Failed: code "files", where something else has such a name.
+        """
+        directory = self._root / key_of(name, user)
+        if places.inside(seen):
+            records.write(directory / _LINKS, {"links": places.lay(seen, directory / FILES)})
+
     def free(self, name: str, user: str = "") -> None:
         """Note that a session has ended; what holds no file goes at once."""
         key = key_of(name, user)
@@ -71,6 +84,8 @@ class Directories:
         if not directory.is_dir():
             return
         shutil.rmtree(directory / FILES / sources.FOLDER, ignore_errors=True)
+        places.lift((records.read(directory / _LINKS) or {}).get("links", ()), directory / FILES)
+        records.remove(directory / _LINKS)
         with suppress(OSError):
             (directory / FILES).rmdir()
             directory.rmdir()

@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager
 
 from remote_runtime.engines.base import Engine, Exit, Starting
 from remote_runtime.gateway import checkup
+from remote_runtime.gateway.admission import Admission
 from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.care import Care
 from remote_runtime.gateway.checkup import Facts
@@ -29,7 +30,7 @@ from remote_runtime.gateway.relay import Keepers, Peer
 from remote_runtime.gateway.rows import Ended
 from remote_runtime.gateway.scopes import is_admin
 from remote_runtime.gateway.session import active_runs, wire_device
-from remote_runtime.gateway.sessions import Sessions
+from remote_runtime.gateway.sessions import CALL_S, Sessions
 from remote_runtime.gateway.store import Store
 from remote_runtime.gateway.tokens import Token
 from remote_runtime.pool.pool import Pool, PoolSettings
@@ -70,7 +71,8 @@ class Gateway:
         self.care = Care(config, engine, self._queue, self._sessions, clock)
         outlook = Outlook(self._queue, self._sessions, books.history, config.release_countdown_s, clock)
         self.care.after += [outlook.look, self._tidy]
-        ways = Ways(self._pool, self._queue, self._sessions, self.care, outlook, books, engine)
+        self._admission = Admission(config, engine)
+        ways = Ways(self._pool, self._queue, self._sessions, self.care, outlook, books, self._admission)
         self._opener = Opener(ways, clock, config.lease_memory_bytes)
 
     @property
@@ -119,6 +121,8 @@ class Gateway:
             http=self.where.get("http", ""), grpc=self.where.get("grpc", ""), unix=self.where.get("unix", ""),
             pid=os.getpid(), idle_exit_s=self.config.idle_exit_s, sessions=self._sessions.infos(request.caller),
             caller=request.caller, now_at=time.time(),
+            mounts=[pb.Mount(source=path, writable=mode) for path, mode in sorted(self.config.policy.mounts.items())],
+            config=self.config.policy.file,
         )  # fmt: skip
 
     def _wire_devices(self, caller: pb.Caller) -> list[pb.Device]:
@@ -204,6 +208,31 @@ class Gateway:
         await self.care.refresh()
         facts = Facts(self.config, self._engine.describe().engine, self.care.devices, tokens, time.time())
         return await asyncio.to_thread(checkup.examine, facts, await self._books.check())
+
+    async def consider(self, request: pb.OpenRequest) -> pb.ConsiderReply:
+        """Tell what a session would be made with, and open none."""
+        return await self._admission.consider(request)
+
+    async def secrets(self, request: pb.SecretsRequest) -> pb.SecretsReply:
+        """Keep, forget or list the caller's secrets."""
+        return await self._admission.secrets(request)
+
+    async def volumes(self, request: pb.VolumesRequest) -> pb.VolumesReply:
+        """Make, remove, list or write out the caller's volumes."""
+        return await self._admission.volumes(request)
+
+    async def lend(self, request: pb.LendRequest) -> pb.Empty:
+        """Give the values of secrets to a session's keeper, for one run that is about to come.
+
+        Raises:
+            Failed: The session or a secret is not there, or it is another user's session.
+        """
+        session = self._sessions.by_id.get(request.session_id)
+        if session is None or session.record.user != request.user:
+            raise Failed("not-found", f"there is no session {request.session_id}", "see `%gpu ps`")
+        env = await self._admission.secret_variables(request.user, request.secrets)
+        lent = pb.LendRequest(session_id=request.session_id, run_id=request.run_id, env=env)
+        return await self._keepers.call(session.keeper, "Lend", lent, CALL_S)
 
     async def relay(
         self,

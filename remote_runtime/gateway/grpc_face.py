@@ -138,8 +138,10 @@ class _Handlers:
 
     def _sign(self, request: Message, caller: pb.Caller) -> Message:
         """Write into a request whose it is, whatever the client wrote there."""
-        request.caller.CopyFrom(caller)
-        if isinstance(request, pb.OpenRequest):
+        fields = request.DESCRIPTOR.fields_by_name
+        if "caller" in fields:
+            request.caller.CopyFrom(caller)
+        if "user" in fields:
             request.user = caller.user
         return request
 

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
-from remote_runtime.engines.base import Engine
+from remote_runtime.gateway.admission import Admission
 from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.care import Care
 from remote_runtime.gateway.outlook import Outlook
@@ -27,7 +27,7 @@ from remote_runtime.pool.scaling import Kind
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.specs import Environment, environment_of
+from remote_runtime.wire.specs import Environment
 from remote_runtime.wire.targets import Want, parse_target
 
 LOCKED_S = 2.0
@@ -50,7 +50,7 @@ class Ways:
         care: Arranges the queue.
         outlook: How long one may wait.
         books: Where it is written down.
-        engine: Says which environments it can make.
+        admission: Says what a session may be made with and given.
     """
 
     pool: Pool
@@ -59,7 +59,7 @@ class Ways:
     care: Care
     outlook: Outlook
     books: Books
-    engine: Engine
+    admission: Admission
 
 
 class Opener:
@@ -76,7 +76,7 @@ class Opener:
     ) -> None:
         self._pool, self._queue, self._sessions = ways.pool, ways.queue, ways.sessions
         self._care, self._outlook, self._books = ways.care, ways.outlook, ways.books
-        self._engine = ways.engine
+        self._admission = ways.admission
         self._clock, self._lease_memory_bytes = clock, lease_memory_bytes
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._notice = self._books.notice
@@ -90,8 +90,9 @@ class Opener:
         """
         started = self._clock()
         wants = shared(wants_of(request.target), request, self._lease_memory_bytes)
-        environment = await self._engine.admit(environment_of(request.environment))
-        check_versions(request.versions)
+        environment = await self._admission.environment(request)
+        found = await self._admission.engine.versions(environment)
+        check_versions(request.versions, found)
         name = request.session or f"session-{secrets.token_hex(3)}"
         if self._notice:
             self._notice, note = "", self._notice
@@ -109,7 +110,7 @@ class Opener:
                     async for update in updates:
                         yield update
                 session = self._sessions.by_id[waiter.session_id]
-        yield pb.OpenUpdate(granted=_granted(session, fresh, self._clock() - started))
+        yield pb.OpenUpdate(granted=_granted(session, fresh, self._clock() - started, found))
 
     def _require_patience(self, name: str, request: pb.OpenRequest) -> None:
         """Refuse to wait behind another notebook that waits for the same session."""
@@ -209,7 +210,8 @@ class Opener:
         target = request.target or "any"
         opening = Opening(
             waiter.session_id, waiter.name, request.notebook, request.user, target, request.idle_s, chosen.devices,
-            self._kind(chosen, environment), dict(request.env), chosen.share_bytes,
+            self._kind(chosen, environment), await self._admission.variables(request), chosen.share_bytes,
+            tuple(self._admission.engine.places(environment)),
         )  # fmt: skip
         self._books.start(waiter.session_id, [device.id for device in chosen.devices])
         try:
@@ -222,9 +224,8 @@ class Opener:
             waiter.told = None
             self._queue.join(waiter, first=True)
 
-
     def _kind(self, chosen: Chosen, environment: Environment) -> Kind:
-        return Kind(environment, self._engine.bound(chosen.devices))
+        return Kind(environment, self._admission.engine.bound(chosen.devices))
 
     async def warm(self, request: pb.WarmRequest) -> pb.WarmReply:
         """Have a worker started for somebody who will soon open a session, where that costs nobody anything.
@@ -232,9 +233,11 @@ class Opener:
         Raises:
             Failed: The target cannot be read, or the engine cannot make such a worker.
         """
-        asked = pb.OpenRequest(target=request.target)
+        asked = pb.OpenRequest(target=request.target, user=request.caller.user)
+        if request.HasField("environment"):
+            asked.environment.CopyFrom(request.environment)
         wants = shared(wants_of(request.target), asked, self._lease_memory_bytes)
-        environment = await self._engine.admit(environment_of(request.environment))
+        environment = await self._admission.environment(asked)
         decision = decide(wants, self._care.floor())
         if not isinstance(decision, Chosen) or self._queue.waiting:
             return pb.WarmReply(reason="somebody holds what it would run on, or waits")
@@ -275,20 +278,20 @@ def shared(wants: Sequence[Want], request: pb.OpenRequest, lease_memory_bytes: i
     return tuple(want if want.kind == "cpu" else replace(want, share_bytes=want.share_bytes or asked) for want in wants)
 
 
-def check_versions(kernel: pb.Versions) -> None:
-    """Compare a kernel's versions with those of this runtime's workers.
+def check_versions(kernel: pb.Versions, worker: pb.Versions) -> None:
+    """Compare a kernel's versions with those that a worker will have.
 
     Raises:
         Failed: code "version-mismatch", with a table, when they cannot exchange values.
     """
-    worker = versions.here()
     rows = versions.blocking(kernel, worker)
     if rows:
         table = versions.table(kernel, worker, rows)
         raise Failed(
             "version-mismatch",
             f"{' and '.join(rows)} differ between this kernel and the worker\n{table}",
-            f"use a kernel with python {worker.python} and warmcell {worker.warmcell}",
+            f"use a kernel with python {worker.python} and warmcell {worker.warmcell}, or a worker with the kernel's: "
+            f"`%gpu use --python {'.'.join(kernel.python.split('.')[:2])}`",
             {"rows": ",".join(rows)},
         )
 
@@ -322,11 +325,11 @@ def unix_path(address: str) -> str:
     return address.removeprefix("unix:") if address.startswith("unix:") else ""
 
 
-def _granted(session: Session, fresh: bool, wait_s: float) -> pb.Granted:
+def _granted(session: Session, fresh: bool, wait_s: float, found: pb.Versions) -> pb.Granted:
     record, info, address = session.record, session.info, session.slot.address
     return pb.Granted(
         session_id=record.session_id, unix=unix_path(address),
         token=record.token, incarnation=info.incarnation if info and info.incarnation else record.incarnation,
-        devices=[wire_device(d, record.name) for d in record.devices], fresh=fresh, versions=versions.here(),
+        devices=[wire_device(d, record.name) for d in record.devices], fresh=fresh, versions=found,
         wait_s=wait_s,
     )  # fmt: skip

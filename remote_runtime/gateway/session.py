@@ -12,6 +12,7 @@ from remote_runtime.gateway.rows import SessionRecord
 from remote_runtime.pool.scaling import Kind
 from remote_runtime.pool.slots import Slot
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.specs import Mount
 
 
 class Refused(Exception):
@@ -89,6 +90,7 @@ class Opening:
         kind: What its worker must be.
         env: Its variables, the values of secrets among them; they are written down nowhere.
         share_bytes: Of each device's memory, what it means to take; None means all of it.
+        places: Where its worker sees mounts and volumes.
     """
 
     session_id: str
@@ -101,6 +103,7 @@ class Opening:
     kind: Kind = Kind()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     share_bytes: int | None = None
+    places: tuple[Mount, ...] = ()
 
 
 def wire_device(device: Device, holder: str = "") -> pb.Device:

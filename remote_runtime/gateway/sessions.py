@@ -11,8 +11,9 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from typing import NoReturn
 
 from remote_runtime.engines import host
@@ -115,7 +116,9 @@ class Sessions:
     async def _undo(self, slot: Slot, opening: Opening, error: BaseException) -> None:
         self._books.never_was(opening.session_id)
         self.directories.free(opening.name, self._guest(opening.user))
-        if isinstance(error, (Refused, StoreFailed)) or (isinstance(error, Failed) and error.code == "disk-full"):
+        if isinstance(error, (Refused, StoreFailed)) or (
+            isinstance(error, Failed) and error.code in ("disk-full", "files")
+        ):
             self._pool.give_back(slot)
         else:
             await self._pool.discard(slot, poisoned=True)
@@ -130,7 +133,8 @@ class Sessions:
         # Written before the claim: no worker is ever claimed that the next gateway would not find.
         await self._books.begin(record)
         session = Session(record, slot)
-        reply = await self._keepers.call(session.keeper, "Claim", self._claim_request(record, opening.env), CLAIM_S)
+        self.directories.link(record.name, opening.places, self._guest(opening.user))
+        reply = await self._keepers.call(session.keeper, "Claim", self._claim_request(record, opening), CLAIM_S)
         if not reply.claimed:
             await self._refused(session, reply.reason)
         session.info = pb.SessionInfo(
@@ -151,13 +155,14 @@ class Sessions:
         who = reason.partition("is held by ")[2] or reason
         raise Refused(f"another runtime of this machine ({who})" if who else "another runtime of this machine")
 
-    def _claim_request(self, record: SessionRecord, env: Mapping[str, str]) -> pb.ClaimRequest:
+    def _claim_request(self, record: SessionRecord, opening: Opening) -> pb.ClaimRequest:
         return pb.ClaimRequest(
             session_id=record.session_id, session=record.name, notebook=record.notebook, token=record.token,
             devices=[wire_device(d, record.name) for d in record.devices],
             directory=record.directory, target=record.target,
-            incarnation=record.incarnation, memory_limit_bytes=self._memory_limit(), env=env,
+            incarnation=record.incarnation, memory_limit_bytes=self._memory_limit(), env=opening.env,
             shared_devices=record.share_bytes is not None, cache_bytes=self._config.cache_bytes,
+            places=[pb.Mount(**asdict(place)) for place in opening.places],
         )  # fmt: skip
 
     def _memory_limit(self) -> int:

@@ -68,7 +68,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
 
 class RuntimeInfo(_message.Message):
-    __slots__ = ("versions", "engine", "devices", "http", "grpc", "unix", "pid", "idle_exit_s", "sessions", "start", "start_why", "caller", "now_at")
+    __slots__ = ("versions", "engine", "devices", "http", "grpc", "unix", "pid", "idle_exit_s", "sessions", "start", "start_why", "caller", "now_at", "mounts", "config")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,8 @@ class RuntimeInfo(_message.Message):
     START_WHY_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
     NOW_AT_FIELD_NUMBER: _ClassVar[int]
+    MOUNTS_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     engine: str
     devices: _containers.RepeatedCompositeFieldContainer[Device]
@@ -95,7 +97,9 @@ class RuntimeInfo(_message.Message):
     start_why: str
     caller: Caller
     now_at: float
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., engine: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., http: _Optional[str] = ..., grpc: _Optional[str] = ..., unix: _Optional[str] = ..., pid: _Optional[int] = ..., idle_exit_s: _Optional[float] = ..., sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ..., start: _Optional[str] = ..., start_why: _Optional[str] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ..., now_at: _Optional[float] = ...) -> None: ...
+    mounts: _containers.RepeatedCompositeFieldContainer[Mount]
+    config: str
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., engine: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., http: _Optional[str] = ..., grpc: _Optional[str] = ..., unix: _Optional[str] = ..., pid: _Optional[int] = ..., idle_exit_s: _Optional[float] = ..., sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ..., start: _Optional[str] = ..., start_why: _Optional[str] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ..., now_at: _Optional[float] = ..., mounts: _Optional[_Iterable[_Union[Mount, _Mapping]]] = ..., config: _Optional[str] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
     __slots__ = ("session_id", "name", "target", "notebook", "state", "age_s", "idle_s", "device_ids", "pid", "runs", "name_count", "memory_bytes", "attached_count", "incarnation", "names", "held_s", "busy_s", "run_left_s", "user", "environment", "device_memory_bytes")
@@ -237,6 +241,126 @@ class VolumeMount(_message.Message):
     target: str
     read_only: bool
     def __init__(self, name: _Optional[str] = ..., target: _Optional[str] = ..., read_only: bool = ...) -> None: ...
+
+class ConsiderReply(_message.Message):
+    __slots__ = ("environment", "versions", "remarks", "variables")
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    REMARKS_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    environment: WorkerEnvironment
+    versions: Versions
+    remarks: _containers.RepeatedScalarFieldContainer[str]
+    variables: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ..., versions: _Optional[_Union[Versions, _Mapping]] = ..., remarks: _Optional[_Iterable[str]] = ..., variables: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class LendRequest(_message.Message):
+    __slots__ = ("session_id", "run_id", "secrets", "env", "user")
+    class EnvEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    run_id: str
+    secrets: _containers.RepeatedScalarFieldContainer[str]
+    env: _containers.ScalarMap[str, str]
+    user: str
+    def __init__(self, session_id: _Optional[str] = ..., run_id: _Optional[str] = ..., secrets: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., user: _Optional[str] = ...) -> None: ...
+
+class SecretsRequest(_message.Message):
+    __slots__ = ("put", "remove", "list", "user")
+    PUT_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    LIST_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    put: SecretPut
+    remove: str
+    list: Empty
+    user: str
+    def __init__(self, put: _Optional[_Union[SecretPut, _Mapping]] = ..., remove: _Optional[str] = ..., list: _Optional[_Union[Empty, _Mapping]] = ..., user: _Optional[str] = ...) -> None: ...
+
+class SecretPut(_message.Message):
+    __slots__ = ("name", "variables", "overwrite")
+    class VariablesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    OVERWRITE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    variables: _containers.ScalarMap[str, str]
+    overwrite: bool
+    def __init__(self, name: _Optional[str] = ..., variables: _Optional[_Mapping[str, str]] = ..., overwrite: bool = ...) -> None: ...
+
+class SecretInfo(_message.Message):
+    __slots__ = ("name", "variables", "created_at")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    variables: _containers.RepeatedScalarFieldContainer[str]
+    created_at: float
+    def __init__(self, name: _Optional[str] = ..., variables: _Optional[_Iterable[str]] = ..., created_at: _Optional[float] = ...) -> None: ...
+
+class SecretsReply(_message.Message):
+    __slots__ = ("secrets",)
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    secrets: _containers.RepeatedCompositeFieldContainer[SecretInfo]
+    def __init__(self, secrets: _Optional[_Iterable[_Union[SecretInfo, _Mapping]]] = ...) -> None: ...
+
+class VolumesRequest(_message.Message):
+    __slots__ = ("make", "remove", "list", "commit", "user")
+    MAKE_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    LIST_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    make: VolumeMake
+    remove: str
+    list: Empty
+    commit: str
+    user: str
+    def __init__(self, make: _Optional[_Union[VolumeMake, _Mapping]] = ..., remove: _Optional[str] = ..., list: _Optional[_Union[Empty, _Mapping]] = ..., commit: _Optional[str] = ..., user: _Optional[str] = ...) -> None: ...
+
+class VolumeMake(_message.Message):
+    __slots__ = ("name", "create_if_missing", "must_be_new")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CREATE_IF_MISSING_FIELD_NUMBER: _ClassVar[int]
+    MUST_BE_NEW_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    create_if_missing: bool
+    must_be_new: bool
+    def __init__(self, name: _Optional[str] = ..., create_if_missing: bool = ..., must_be_new: bool = ...) -> None: ...
+
+class VolumeInfo(_message.Message):
+    __slots__ = ("name", "created_at", "size_bytes", "file_count")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    created_at: float
+    size_bytes: int
+    file_count: int
+    def __init__(self, name: _Optional[str] = ..., created_at: _Optional[float] = ..., size_bytes: _Optional[int] = ..., file_count: _Optional[int] = ...) -> None: ...
+
+class VolumesReply(_message.Message):
+    __slots__ = ("volumes",)
+    VOLUMES_FIELD_NUMBER: _ClassVar[int]
+    volumes: _containers.RepeatedCompositeFieldContainer[VolumeInfo]
+    def __init__(self, volumes: _Optional[_Iterable[_Union[VolumeInfo, _Mapping]]] = ...) -> None: ...
 
 class OpenUpdate(_message.Message):
     __slots__ = ("waiting", "granted")
@@ -459,7 +583,7 @@ class DoctorReply(_message.Message):
     def __init__(self, findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ...) -> None: ...
 
 class ClaimRequest(_message.Message):
-    __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes", "env", "shared_devices", "cache_bytes")
+    __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes", "env", "shared_devices", "cache_bytes", "places")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -479,6 +603,7 @@ class ClaimRequest(_message.Message):
     ENV_FIELD_NUMBER: _ClassVar[int]
     SHARED_DEVICES_FIELD_NUMBER: _ClassVar[int]
     CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     session: str
     notebook: str
@@ -491,7 +616,8 @@ class ClaimRequest(_message.Message):
     env: _containers.ScalarMap[str, str]
     shared_devices: bool
     cache_bytes: int
-    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., token: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., directory: _Optional[str] = ..., target: _Optional[str] = ..., incarnation: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., env: _Optional[_Mapping[str, str]] = ..., shared_devices: bool = ..., cache_bytes: _Optional[int] = ...) -> None: ...
+    places: _containers.RepeatedCompositeFieldContainer[Mount]
+    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., token: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., directory: _Optional[str] = ..., target: _Optional[str] = ..., incarnation: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., env: _Optional[_Mapping[str, str]] = ..., shared_devices: bool = ..., cache_bytes: _Optional[int] = ..., places: _Optional[_Iterable[_Union[Mount, _Mapping]]] = ...) -> None: ...
 
 class ClaimReply(_message.Message):
     __slots__ = ("claimed", "reason", "pid")
@@ -660,8 +786,15 @@ class Hello(_message.Message):
     def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., token: _Optional[str] = ..., session_id: _Optional[str] = ..., incarnation: _Optional[int] = ..., client: _Optional[str] = ..., groups: bool = ..., arena_bytes: _Optional[int] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "source", "count", "bundle", "stash", "returns", "timeout_s", "background", "keep_s", "expression", "renames", "fresh", "sync", "sources")
+    __slots__ = ("run_id", "source", "count", "bundle", "stash", "returns", "timeout_s", "background", "keep_s", "expression", "renames", "fresh", "sync", "sources", "env")
     class RenamesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -682,6 +815,7 @@ class Run(_message.Message):
     FRESH_FIELD_NUMBER: _ClassVar[int]
     SYNC_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     source: str
     count: int
@@ -696,7 +830,8 @@ class Run(_message.Message):
     fresh: bool
     sync: Sync
     sources: str
-    def __init__(self, run_id: _Optional[str] = ..., source: _Optional[str] = ..., count: _Optional[int] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., stash: _Optional[_Iterable[str]] = ..., returns: _Optional[_Union[Returns, _Mapping]] = ..., timeout_s: _Optional[float] = ..., background: bool = ..., keep_s: _Optional[float] = ..., expression: bool = ..., renames: _Optional[_Mapping[str, str]] = ..., fresh: bool = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., sources: _Optional[str] = ...) -> None: ...
+    env: _containers.ScalarMap[str, str]
+    def __init__(self, run_id: _Optional[str] = ..., source: _Optional[str] = ..., count: _Optional[int] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., stash: _Optional[_Iterable[str]] = ..., returns: _Optional[_Union[Returns, _Mapping]] = ..., timeout_s: _Optional[float] = ..., background: bool = ..., keep_s: _Optional[float] = ..., expression: bool = ..., renames: _Optional[_Mapping[str, str]] = ..., fresh: bool = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., sources: _Optional[str] = ..., env: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Sync(_message.Message):
     __slots__ = ("mirror", "turn", "notebook", "stamp", "names", "versions", "sent", "forced", "gone", "gone_versions", "aliased")

@@ -33,6 +33,10 @@ GATEWAY: Mapping[str, Method] = {
     "Release": Method(pb.ReleaseRequest, pb.ReleaseReply),
     "Stop": Method(pb.StopRequest, pb.StopReply),
     "Exit": Method(pb.ExitRequest, pb.ExitReply),
+    "Consider": Method(pb.OpenRequest, pb.ConsiderReply),
+    "Lend": Method(pb.LendRequest, pb.Empty),
+    "Secrets": Method(pb.SecretsRequest, pb.SecretsReply),
+    "Volumes": Method(pb.VolumesRequest, pb.VolumesReply),
     "Relay": Method(None, None, "both"),
     "AddToken": Method(pb.AddTokenRequest, pb.AddTokenReply),
     "ListTokens": Method(pb.ListTokensRequest, pb.TokenTable),
@@ -46,6 +50,7 @@ WORKER: Mapping[str, Method] = {
     "Renew": Method(pb.RenewRequest, pb.SessionInfo),
     "Notice": Method(pb.NoticeRequest, pb.Empty),
     "Stop": Method(pb.KeeperStopRequest, pb.Empty),
+    "Lend": Method(pb.LendRequest, pb.Empty),
     "Attach": Method(None, None, "both"),
 }
 

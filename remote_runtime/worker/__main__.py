@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from remote_runtime.wire import forking
-from remote_runtime.worker import scrub
+from remote_runtime.worker import launched, scrub
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     if scrub.names(os.environ):
         # Not only removed but never there: /proc/self/environ shows what a program was started with.
         clean = scrub.scrubbed(os.environ)
-        os.execve(sys.executable, [sys.executable, "-m", "remote_runtime.worker", *arguments], clean)
+        os.execve(sys.executable, [sys.executable, *launched.words(), *arguments], clean)
     os.environ["GRPC_VERBOSITY"] = "NONE"  # read by grpc when it is first used; no line of its own in any log
     names = tuple(filter(None, asked.imports.split(",")))
     if asked.life:

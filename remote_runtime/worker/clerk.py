@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from remote_runtime.wire import limits
@@ -35,9 +35,10 @@ class Clerk:
         self._quick = ThreadPoolExecutor(1, "files")
         self._slow = ThreadPoolExecutor(1, "digests")
 
-    def serve(self, directory: str, standing: Callable[[], str]) -> None:
+    def serve(self, directory: str, standing: Callable[[], str], places: Iterable[pb.Mount] = ()) -> None:
         """Begin to answer for a directory; see `Files`."""
-        self._files = Files(directory, standing) if directory else None
+        also = {place.source: place.writable for place in places}
+        self._files = Files(directory, standing, also) if directory else None
 
     @property
     def full(self) -> bool:

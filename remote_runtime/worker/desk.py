@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from remote_runtime.wire import frames
@@ -28,6 +29,8 @@ from remote_runtime.worker.upload import Upload
 log = logging.getLogger(__name__)
 
 _AGAIN = "run the cell again"
+_LENT_COUNT = 16
+"""Runs whose variables are kept, should they be sent again."""
 
 
 class Desk:
@@ -45,6 +48,13 @@ class Desk:
         self.clients: set[Client] = set()
         self.clerk = Clerk()
         self.used_at = 0.0
+        self._lent: OrderedDict[str, dict[str, str]] = OrderedDict()
+
+    def lend(self, run_id: str, env: Mapping[str, str]) -> None:
+        """Keep variables for a run that is about to come, perhaps twice."""
+        self._lent[run_id] = dict(env)
+        while len(self._lent) > _LENT_COUNT:
+            self._lent.popitem(last=False)
 
     def broadcast(self, message: pb.FromWorker) -> None:
         """Send a message to every client."""
@@ -158,6 +168,9 @@ class Desk:
         return self._runs.find(run_id)
 
     def _begin(self, client: Client, message: pb.ToWorker, upload: Upload | None) -> Run:
+        for name, value in self._lent.get(message.run.run_id, {}).items():
+            if name not in message.run.env:  # what the run itself says goes first
+                message.run.env[name] = value
         run = self._runs.add(message, time.time())
         run.upload, run.owner = upload, client
         if upload is not None:

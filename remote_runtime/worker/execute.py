@@ -18,7 +18,7 @@ from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import payload
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.failures import Failed
-from remote_runtime.worker import describe, returns, tracebacks, writeback
+from remote_runtime.worker import describe, environ, returns, tracebacks, writeback
 from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.mirrors import Changes, Mirrors, Party
 from remote_runtime.worker.namespace import Before, Names, Stash
@@ -94,11 +94,12 @@ class Executor:
         """
         job = self._open = _Job(run, pb.End(status="ok"))
         self._session.outputs.begin(run.run_id)
-        self._receive(job, parcel)
-        if job.error is None and job.failure is None:
-            await self._execute(job)
-        else:
-            self._say_started(job)
+        with environ.lent(run.env):
+            self._receive(job, parcel)
+            if job.error is None and job.failure is None:
+                await self._execute(job)
+            else:
+                self._say_started(job)
         self._finish(job)
 
     def abandon(self, error: BaseException) -> None:

@@ -13,6 +13,7 @@ import os
 import stat
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from remote_runtime.wire import limits, sources
@@ -34,11 +35,12 @@ class Files:
     Args:
         directory: The session's working directory.
         standing: Returns where a cell that runs now would look for a relative path.
+        also: Directories beside it, such as volumes -> whether they may be written.
     """
 
-    def __init__(self, directory: str, standing: Callable[[], str]) -> None:
+    def __init__(self, directory: str, standing: Callable[[], str], also: Mapping[str, bool] | None = None) -> None:
         self._root = os.path.realpath(directory)
-        self._parts = Path(f"{self._root}.part")
+        self._also = {os.path.realpath(path): writable for path, writable in (also or {}).items()}
         self._standing = standing
         self.digests = Digests()
 
@@ -69,15 +71,43 @@ class Files:
             Failed: code "files", for one that leads out of the directory.
         """
         found = os.path.realpath(os.path.join(self._root, os.fsdecode(path)))
-        if found != self._root and not found.startswith(os.path.join(self._root, "")):
+        if not self._home(found):
             raise Failed("files", f"{_shown(path)} leads out of the session's working directory",
                          "give a path inside it: " + _HINT)  # fmt: skip
         return found
 
+    def _home(self, found: str) -> str:
+        """Return which directory a path lies in, "" where it lies in none."""
+        roots = (self._root, *self._also)
+        homes = (root for root in roots if found == root or found.startswith(os.path.join(root, "")))
+        return max(homes, key=len, default="")
+
+    def _writable(self, path: bytes) -> str:
+        """Return where a path leads to that shall be written.
+
+        Raises:
+            Failed: code "files", for one that leads out of the directory, or to where nothing may be written.
+        """
+        found = self._inside(path)
+        if not self._also.get(self._home(found), True):
+            raise Failed("files", f"{_shown(path)} lies in a directory that this session may only read",
+                         "choose another place")  # fmt: skip
+        return found
+
     def _part(self, target: str, digest: bytes) -> PartFile:
-        if target == self._root or len(digest) != 16:
+        home = self._home(target)
+        if target == home or len(digest) != 16:
             raise Failed("protocol", "a file request names no file or no digest", "use the same warmcell on both ends")
-        return PartFile(self._parts, os.path.relpath(target, self._root), digest)
+        # Beside the directory, unless it is one of others, which may be a file system of its own.
+        parts = f"{home}.part" if home == self._root else os.path.join(home, sources.FOLDER)
+        return PartFile(Path(parts), os.path.relpath(target, home), digest)
+
+    def _tidy(self, target: str) -> None:
+        """Remove the folder of partial files from a directory that is not the session's, once it is empty."""
+        home = self._home(target)
+        if home != self._root:
+            with suppress(OSError):
+                os.rmdir(os.path.join(home, sources.FOLDER))
 
     # ---- looking ------------------------------------------------------------------------------------------
 
@@ -132,7 +162,7 @@ class Files:
         return pb.FileReply(content=content)
 
     def _begin(self, asked: pb.FileBegin) -> pb.FileReply:
-        target = self._inside(asked.path)
+        target = self._writable(asked.path)
         _refuse_folder(target, asked.path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         part = self._part(target, asked.digest)
@@ -140,7 +170,7 @@ class Files:
         return pb.FileReply(size_bytes=part.begin(asked.size_bytes))
 
     def _write(self, asked: pb.FileWrite) -> pb.FileReply:
-        part = self._part(self._inside(asked.path), asked.digest)
+        part = self._part(self._writable(asked.path), asked.digest)
         try:
             return pb.FileReply(again=not part.write(asked.offset, asked.content, asked.zeros_bytes))
         except OSError as error:
@@ -149,21 +179,25 @@ class Files:
             raise
 
     def _finish(self, asked: pb.FileFinish) -> pb.FileReply:
-        target = self._inside(asked.path)
+        target = self._writable(asked.path)
         part = self._part(target, asked.digest)
         if asked.whole:
             _refuse_folder(target, asked.path)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             forget_others([part])
             return pb.FileReply(again=not part.put(asked.content, Path(target), asked.executable))
-        return pb.FileReply(again=not part.finish(Path(target), asked.executable, self.digests))
+        again = not part.finish(Path(target), asked.executable, self.digests)
+        self._tidy(target)
+        return pb.FileReply(again=again)
 
     def _folder(self, asked: pb.FileFolder) -> pb.FileReply:
-        os.makedirs(self._inside(asked.path), exist_ok=True)
+        os.makedirs(self._writable(asked.path), exist_ok=True)
         return pb.FileReply()
 
     def _discard(self, asked: pb.FileDiscard) -> pb.FileReply:
-        self._part(self._inside(asked.path), asked.digest).discard()
+        target = self._writable(asked.path)
+        self._part(target, asked.digest).discard()
+        self._tidy(target)
         return pb.FileReply()
 
 

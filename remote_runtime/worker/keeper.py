@@ -77,7 +77,7 @@ class Keeper:
         self._ends_at = None
         self.runner.users.incarnation = request.incarnation or 1
         self.runner.users.memory_limit_bytes = request.memory_limit_bytes
-        self.desk.clerk.serve(request.directory, self._standing)
+        self.desk.clerk.serve(request.directory, self._standing, request.places)
         self.runner.users.configure(_settings(request, [d.id for d in real]))
         if real:
             self._readings = Readings(tuple(d.id for d in real))

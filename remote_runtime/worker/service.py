@@ -53,7 +53,8 @@ class Face:
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Return the handlers of every method in the table."""
-        unary = {"Claim": self._claim, "Renew": self._renew, "Notice": self._notice, "Stop": self._stop}
+        unary = {"Claim": self._claim, "Renew": self._renew, "Notice": self._notice, "Stop": self._stop,
+                 "Lend": self._lend}  # fmt: skip
         found = {name: _unary(methods.WORKER[name], self._guarded(call)) for name, call in unary.items()}
         found["Attach"] = grpc.stream_stream_rpc_method_handler(self._attach)
         return grpc.method_handlers_generic_handler(methods.WORKER_SERVICE, found)
@@ -83,6 +84,10 @@ class Face:
         if request.release_in_s > 0:
             told.release_in_s = request.release_in_s
         self._keeper.notify(told)
+        return pb.Empty()
+
+    async def _lend(self, request: pb.LendRequest) -> pb.Empty:
+        self._keeper.desk.lend(request.run_id, request.env)
         return pb.Empty()
 
     async def _stop(self, request: pb.KeeperStopRequest) -> pb.Empty:

@@ -17,10 +17,8 @@ from socket import socket
 from typing import Any, Protocol
 
 from remote_runtime.wire import forking
-from remote_runtime.worker import forked, scrub, tuning
+from remote_runtime.worker import forked, launched, scrub, tuning
 from remote_runtime.worker.threads import fork_quietly
-
-MODULE = "remote_runtime.worker"
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ class Spawning:
         return self._spawn("user", fds)
 
     def _spawn(self, life: str, fds: Sequence[int]) -> int:
-        command = [sys.executable, "-m", MODULE, "--life", life, "--fds", ",".join(map(str, fds)), *self._common]
+        command = [sys.executable, *launched.words(), "--life", life, "--fds", ",".join(map(str, fds)), *self._common]
         for fd in fds:
             os.set_inheritable(fd, True)  # the zygote closes its copies before it starts anybody else
         return os.posix_spawn(sys.executable, command, environment())

@@ -161,6 +161,18 @@ class GatewayStandIn:
     def Warm(self, request: pb.WarmRequest, context: grpc.ServicerContext) -> pb.WarmReply:
         return pb.WarmReply(warming=True)
 
+    def Consider(self, request: pb.OpenRequest, context: grpc.ServicerContext) -> pb.ConsiderReply:
+        return pb.ConsiderReply()
+
+    def Lend(self, request: pb.LendRequest, context: grpc.ServicerContext) -> pb.Empty:
+        return pb.Empty()
+
+    def Secrets(self, request: pb.SecretsRequest, context: grpc.ServicerContext) -> pb.SecretsReply:
+        return pb.SecretsReply()
+
+    def Volumes(self, request: pb.VolumesRequest, context: grpc.ServicerContext) -> pb.VolumesReply:
+        return pb.VolumesReply()
+
     def Release(self, request: pb.ReleaseRequest, context: grpc.ServicerContext) -> pb.ReleaseReply:
         failure = pb.Failure(
             code="not-found", message=f"there is no session {request.session}", hint="see `warmcell ps`"
@@ -215,7 +227,8 @@ def serve_worker(worker: Worker, socket: Path) -> Server:
 
 
 def serve_gateway(gateway: GatewayStandIn, socket: Path) -> Server:
-    handlers = {name: _handler(method, getattr(gateway, name)) for name, method in GATEWAY.items()}
+    served = {name: method for name, method in GATEWAY.items() if hasattr(gateway, name)}
+    handlers = {name: _handler(method, getattr(gateway, name)) for name, method in served.items()}
     return Server(socket, GATEWAY_SERVICE, handlers)
 
 

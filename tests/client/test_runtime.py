@@ -100,9 +100,15 @@ def test_a_refusal_carries_its_own_words(short: Path) -> None:
 
 
 def test_versions_that_cannot_work_are_a_table(short: Path) -> None:
-    gateway = GatewayStandIn(Worker(), versions=pb.Versions(protocol=limits.PROTOCOL, python="2.7.18"))
-    with pytest.raises(VersionMismatch, match=r"python +\d\S+ +2\.7\.18"), reached(gateway, short):
+    gateway = GatewayStandIn(Worker(), versions=pb.Versions(protocol=limits.PROTOCOL + 1, python="3.11.1"))
+    with pytest.raises(VersionMismatch, match=rf"protocol +{limits.PROTOCOL} +{limits.PROTOCOL + 1}"), reached(gateway, short):
         pass
+
+
+def test_another_python_of_the_gateway_is_noted_and_no_more(short: Path) -> None:
+    gateway = GatewayStandIn(Worker(), versions=pb.Versions(protocol=limits.PROTOCOL, python="2.7.18"))
+    with reached(gateway, short) as runtime:
+        assert runtime.version_notice is not None and "2.7.18" in runtime.version_notice
 
 
 def test_versions_that_may_matter_are_noted(short: Path) -> None:

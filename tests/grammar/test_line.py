@@ -7,6 +7,7 @@ import pytest
 from jupyter_ext import grammar
 from jupyter_ext.forms import CELL_FLAGS, COMMANDS
 from jupyter_ext.grammar import Command, Expression, GrammarError, NotYet, parse_line
+from remote_runtime.wire.specs import Mount, VolumeMount
 
 COMMAND_LINES = [
     ("", Command("status")),
@@ -19,6 +20,13 @@ COMMAND_LINES = [
     ("use A100 --session s --idle 10m", Command("use", ("A100",), {"session": "s", "idle": "10m"})),
     ("use A100 --no-wait", Command("use", ("A100",), {"no-wait": True})),
     ("use --idle=0", Command("use", (), {"idle": "0"})),
+    ("use", Command("use")),
+    ("use --conda x --mount /data:in:ro --volume m:models", Command("use", (), {
+        "conda": "x", "mount": (Mount("/data", "in", False),), "volume": (VolumeMount("m", "models"),)})),
+    ("use --env A=1 --env B= --secret a,b --secret c", Command("use", (), {
+        "env": (("A", "1"), ("B", "")), "secret": ("a", "b", "c")})),
+    ("use --reset", Command("use", (), {"reset": True})),
+    ("secret hub HF_TOKEN", Command("secret", ("hub", "HF_TOKEN"))),
     ("ps", Command("ps")),
     ("ps;", Command("ps")),
     ("ps  # all", Command("ps")),
@@ -49,11 +57,10 @@ EXPRESSION_LINES = [
 ]  # fmt: skip
 
 REFUSED = [
-    ("use", "`%gpu use` needs TARGET", "`%gpu (use)` is the value of `use`"),
     ("logs", "`%gpu logs` needs RUN", "write `%gpu logs RUN`"),
     ("get", "`%gpu get` needs NAMES…", "write `%gpu get NAMES…`"),
     ("publish", "`%gpu publish` needs FUNC", ""),
-    ("use A100 H100", "`%gpu use` does not take `H100`", "write `%gpu use TARGET"),
+    ("use A100 H100", "`%gpu use` does not take `H100`", "write `%gpu use [TARGET]"),
     ("use A100:0", "`A100:0` asks for `0` devices", ""),
     ("use {gpu}", "`{gpu}` was not replaced", "define `gpu` first"),
     ("use A100 --sesion s", "`--sesion` is no flag here", "did you mean `--session`?"),
@@ -67,6 +74,12 @@ REFUSED = [
     ("y = f(x)", "`y = f(x)` is neither a command of `%gpu` nor an expression", "`%%gpu` cell"),
     ("f(", "`f(` is neither a command of `%gpu` nor an expression", ""),
     ("use 'A100", "a quote is not closed", ""),
+    ("use --env 1A=x", "`1A` is no name of an environment variable", "--env NAME=VALUE"),
+    ("use --env NOT_SET_ANYWHERE", "`NOT_SET_ANYWHERE` is not set here", "--env NOT_SET_ANYWHERE=VALUE"),
+    ("use --env CUDA_VISIBLE_DEVICES=1", "is set by the runtime", ""),
+    ("use --mount data", "`data` is no mount", "`/data:TARGET`"),
+    ("use --volume m:", "`m:` is no volume", "`models:models`"),
+    ("use --secret a/b", "`a/b` is no name", ""),
 ]
 
 
