@@ -6,11 +6,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from kernel_proxy.errors import RuntimeUnavailable
 from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.settings import Settings
 from tests.kernels import LiveKernel, live_kernel
@@ -85,5 +86,6 @@ def runtime(data: Path) -> Iterator[Callable[[], Runtime]]:
         listed(directory / "state", rw=str(data))
         reached = connect(Settings(home=directory / "state", imports="json"))
         yield reached
-        reached.stop(force=True)
+        with suppress(RuntimeUnavailable):  # a test may have stopped it
+            reached.stop(force=True)
         reached.close()
