@@ -104,7 +104,10 @@ class LiveKernel:
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 break
             shown.outputs.append({"type": message["msg_type"], **message["content"]})
-        shown.status = self.client.get_shell_msg(timeout=timeout_s)["content"]["status"]
+        reply = self.client.get_shell_msg(timeout=timeout_s)
+        while reply["parent_header"].get("msg_id") != request:  # a kernel that started slowly was asked twice for that
+            reply = self.client.get_shell_msg(timeout=timeout_s)
+        shown.status = reply["content"]["status"]
         return shown
 
 
