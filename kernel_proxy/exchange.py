@@ -126,9 +126,11 @@ class Exchange:
             self._on_notice(whole.message.notice)
         elif body == "stock":
             self.stock.take(whole.message.stock)
-        elif body == "failure" and whole.message.failure.code == EVICTED:
-            return self._once_more(whole.message.request_id)
         elif body is not None:
+            lacking = self._lacking(whole.message)
+            if lacking is not None:
+                lacking.again()
+                return [lacking]
             self._reply(whole)
         return ()
 
@@ -208,15 +210,14 @@ class Exchange:
             self._late_seqs[event.run_id] = event.seq
         self._on_late(event)
 
-    def _once_more(self, request_id: int) -> list[Parcel]:
-        """Send a request whole, where the worker no longer holds what it relied on; nothing of it has happened."""
-        asked, _ = self._requests.get(request_id, (None, None))
-        run = self._refusable.get(request_id)
+    def _lacking(self, message: pb.FromWorker) -> Parcel | None:
+        """Return a request that relied on what the worker no longer holds; nothing of it has happened."""
+        if message.failure.code != EVICTED:
+            return None
+        asked, _ = self._requests.get(message.request_id, (None, None))
+        run = self._refusable.get(message.request_id)
         parcel = asked or (run.parcel if run is not None else None)
-        if parcel is None:
-            return []
-        parcel.again()
-        return [parcel]
+        return None if parcel is None or parcel.is_whole else parcel
 
     def _reply(self, whole: Reply) -> None:
         message = whole.message

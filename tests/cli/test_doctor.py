@@ -80,7 +80,7 @@ def test_a_proxy_before_the_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("no_proxy", raising=False), monkeypatch.delenv("NO_PROXY", raising=False)
     state, sentence, fix = verdict(doctor_way.proxies, "https://gpu01:8470")
     assert (state, fix) == ("warn", "export NO_PROXY=gpu01")
-    assert "***@proxy:3128" in sentence and "secret" not in sentence
+    assert "http://proxy:3128" in sentence and "secret" not in sentence
     assert verdict(doctor_way.proxies, "https://gpu01:8470", engine="process")[0] == "ok"
     assert verdict(doctor_way.proxies, "https://localhost:8470")[1] == "none is used on this machine"
     monkeypatch.setenv("no_proxy", "gpu01")

@@ -168,7 +168,7 @@ def test_an_interrupt_passes_between_the_pieces_of_an_upload_that_is_stuck() -> 
 
 def test_a_press_in_the_midst_of_sending_ends_the_stream() -> None:
     class Pressed(Parcel):
-        def frames(self, bundle_id: int, sharing: object = None) -> Iterator[bytes]:
+        def frames(self, bundle_id: int, sharing: object = None, stock: object = None) -> Iterator[bytes]:
             raise KeyboardInterrupt
 
     with served() as (lane, outgoing, theirs, _):

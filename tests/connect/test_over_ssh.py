@@ -44,7 +44,7 @@ def test_no_path_of_the_host_is_used_here_though_it_is_this_machine(gpu01: Accou
     session = runtime.open("cpu", "nb", "nb.ipynb", {})
     assert runtime.describe().versions.host == versions.host_id()
     assert not session._attachment._line.same_host and isinstance(session._attachment._stream, Frames)
-    assert not session._attachment.shares_memory
+    assert session.ramp is None
     runtime.release("nb")
     runtime.close()
 
