@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from benchmarks import floors, lifecycle
 from benchmarks.kernel import Kernel, kernel
@@ -112,6 +113,21 @@ def _anew(cell: Kernel, code: str, count: int) -> list[float]:
     return times_s
 
 
+def tcp(scale: float, say: Say) -> dict:
+    """100 MB in from a kernel on what it takes for another machine, beside the same bytes on a bare stream of gRPC."""
+    count = max(3, int(15 * scale))
+    rows: dict[str, dict] = {}
+    with floors.BareStream("Take", tcp=True) as bare:
+        rows["grpc stream over TCP"] = bare.upload(memoryview(bytes(MIB_100)), count).row()
+    say("tcp: warmcell")
+    with prepared(replace(WARMCELL, setup=lifecycle.by_address() + WARMCELL.setup)) as cell:
+        cell.run(WARMCELL.trivial)
+        rows["trivial cell"] = spread(cell.times_s(WARMCELL.trivial, count)).row()
+        rows["warmcell in"] = spread(_anew(cell, WARMCELL.upload or "", count + 3)[3:]).row()
+    rows["ratio_p50"] = round(rows["grpc stream over TCP"]["p50_ms"] / rows["warmcell in"]["p50_ms"], 2)
+    return rows
+
+
 def unchanged(scale: float, say: Say) -> dict:
     """The same 100 MB array again, beside its hash; 1,000 small variables that did not change, beside a local cell."""
     say("unchanged")
@@ -142,6 +158,7 @@ MEASURES: Mapping[str, Callable[[float, Say], dict]] = {
     "idle": lifecycle.idle,
     "bulk": bulk,
     "unchanged": unchanged,
+    "tcp": tcp,
 }
 
 

@@ -14,37 +14,52 @@ import xxhash
 from benchmarks.timing import Spread, once_s, repeat, spread
 
 CHUNK_BYTES = 1 << 20
+END = b"end"
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
-def _serve(address: str, ready) -> None:
+def _serve(address: str, ports) -> None:
     def echo(requests, context):
         yield from requests
 
-    methods = {"Echo": grpc.stream_stream_rpc_method_handler(echo)}
+    def take(requests, context):
+        yield from (message for message in requests if message == END)
+
+    methods = {
+        "Echo": grpc.stream_stream_rpc_method_handler(echo),
+        "Take": grpc.stream_stream_rpc_method_handler(take),
+    }
     handler = grpc.method_handlers_generic_handler("floor.Floor", methods)
     server = grpc.server(futures.ThreadPoolExecutor(4), options=_OPTIONS)
     server.add_generic_rpc_handlers((handler,))
-    server.add_insecure_port(address)
+    port = server.add_insecure_port(address)
     server.start()
-    ready.set()
+    ports.put(port)
     server.wait_for_termination()
 
 
 class BareStream:
-    """One bidirectional gRPC stream over a Unix socket to another process that echoes."""
+    """One bidirectional gRPC stream to another process that echoes.
+
+    Args:
+        method: "Echo", or "Take", which answers `END` alone.
+        tcp: Whether it goes over TCP; otherwise over a Unix socket.
+    """
+
+    def __init__(self, method: str = "Echo", tcp: bool = False) -> None:
+        self._method, self._tcp = method, tcp
 
     def __enter__(self) -> BareStream:
         context = multiprocessing.get_context("spawn")
         self._folder = tempfile.TemporaryDirectory()
-        address = f"unix:{Path(self._folder.name) / 's'}"
-        ready = context.Event()
-        self._server = context.Process(target=_serve, args=(address, ready), daemon=True)
+        address = "127.0.0.1:0" if self._tcp else f"unix:{Path(self._folder.name) / 's'}"
+        ports = context.Queue()
+        self._server = context.Process(target=_serve, args=(address, ports), daemon=True)
         self._server.start()
-        ready.wait(30)
+        port = ports.get(timeout=30)
         self._requests: queue.SimpleQueue = queue.SimpleQueue()
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
-        self._replies = self._channel.stream_stream("/floor.Floor/Echo")(iter(self._requests.get, None))
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}" if self._tcp else address, options=_OPTIONS)
+        self._replies = self._channel.stream_stream(f"/floor.Floor/{self._method}")(iter(self._requests.get, None))
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -73,6 +88,17 @@ class BareStream:
                 self._requests.put(chunk)
             for _ in range(pieces):
                 next(self._replies)
+
+        return repeat(work, count)
+
+
+    def upload(self, content: memoryview, count: int) -> Spread:
+        """Time bytes there in 1 MiB messages, each a copy of its piece, until the other end has all; for "Take"."""
+
+        def work() -> None:
+            for start in range(0, content.nbytes, CHUNK_BYTES):
+                self._requests.put(bytes(content[start : start + CHUNK_BYTES]))
+            self.exchange(END)
 
         return repeat(work, count)
 

@@ -21,6 +21,17 @@ def down() -> None:
     subprocess.run([sys.executable, "-m", "warmcell", "down", "--force"], capture_output=True, check=False)
 
 
+def by_address() -> str:
+    """Start the runtime; return code that lets a kernel reach it by its address, as if it ran on another machine."""
+    command = [sys.executable, "-m", "warmcell", "up", "--json"]
+    up = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return (
+        "import os\nfrom remote_runtime.wire import versions\n"
+        f"os.environ.update(WARMCELL_URL={up['http']!r}, WARMCELL_TOKEN={up['token']!r})\n"
+        "versions.host_id = lambda: 'another machine'\n"
+    )
+
+
 def _status() -> dict:
     command = [sys.executable, "-m", "warmcell", "status", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
