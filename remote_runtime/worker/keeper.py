@@ -13,7 +13,6 @@ import asyncio
 import hmac
 import logging
 import os
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -197,7 +196,7 @@ class Keeper:
 
     def _run_infos(self) -> list[pb.RunInfo]:
         session_id = self._claim.session_id if self._claim is not None else ""
-        return [run.info(time.time(), session_id) for run in self._runs]
+        return [run.info(session_id) for run in self._runs]
 
     @property
     def _pid(self) -> int:
@@ -236,7 +235,7 @@ class Keeper:
         """Look after everything that time changes."""
         now = self._loop.time()
         self.runner.tick()
-        self._runs.expire(time.time())
+        self._runs.expire()
         self._runs.shrink()
         self._read_devices(now)
         self._idle_since = now if self.runner.busy else max(self._idle_since, self.desk.used_at)
