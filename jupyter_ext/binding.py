@@ -65,7 +65,9 @@ class Results:
     exception: BaseException | None = None
 
 
-def read(end: pb.End, bundle: Bundle | None, namespace: dict[str, Any], far: Far, wishes: Wishes) -> Results:
+def read(
+    end: pb.End, bundle: Bundle | None, namespace: dict[str, Any], far: Far, wishes: Wishes, is_fresh: bool = True
+) -> Results:
     """Rebuild what came back, without binding it.
 
     Args:
@@ -74,10 +76,12 @@ def read(end: pb.End, bundle: Bundle | None, namespace: dict[str, Any], far: Far
         namespace: The notebook's names, to which functions are bound; not changed.
         far: The session, for what did not travel.
         wishes: How the notebook wants its names.
+        is_fresh: Whether the run is what this kernel sent last; of another one, copies are taken: what its bundle calls
+            by number may be something else here by now, or to another kernel.
     """
-    arrival = far.mirror.arrival(end.turn, end.updated) if bundle is not None else None
+    arrival = far.mirror.arrival(end.turn, end.updated) if bundle is not None and is_fresh else None
     values, problems = _values(end, bundle, namespace, far, wishes.fetched, arrival)
-    if problems and end.turn:
+    if problems and end.turn and is_fresh:
         far.mirror.part()
     values.update({held.name: far.handle(held) for held in end.held})
     exception = values.pop(EXCEPTION, None)
@@ -110,7 +114,7 @@ def _values(
     try:
         return _unpacked(bundle, namespace, landing), {}
     except UnpackError as error:
-        told = set(fetched).union(end.updated)
+        told = set(fetched).union(end.updated, end.versions)
         wanted = sorted((told & set(end.alive)) - {held.name for held in end.held})
         values, problems = _one_by_one(wanted, far.copy)
         return values, problems if error.name in (*values, *problems) else {error.name: error.message, **problems}

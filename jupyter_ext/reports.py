@@ -108,16 +108,15 @@ def status(info: pb.RuntimeInfo, default: str, own: Iterable[str]) -> Report:
     return Report(title, ("what", "name", "state", "held by / holds", "price/h"), tuple(rows), notes)
 
 
-def runs(info: pb.RuntimeInfo, now_s: float | None = None) -> Report:
+def runs(info: pb.RuntimeInfo) -> Report:
     """Show every run the runtime remembers, newest last."""
-    now_s = time.time() if now_s is None else now_s
-    found = sorted(((run, s) for s in info.sessions for run in s.runs), key=lambda pair: pair[0].started_at)
+    found = sorted(((run, s) for s in info.sessions for run in s.runs), key=lambda pair: -pair[0].age_s)
     rows = tuple(
         (
             run.run_id,
             run.state,
             session.name,
-            f"{duration_text(max(0.0, now_s - run.started_at))} ago" if run.started_at else "-",
+            f"{duration_text(run.age_s)} ago" if run.started_at else "-",
             duration_text(run.elapsed_s),
             "yes" if run.background else "",
             run.label,

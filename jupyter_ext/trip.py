@@ -157,7 +157,7 @@ def arrive(trip: Trip, stream: RunStream, shown: display.Rendered | None = None)
         trip.connection.comms.prune()
     namespace = trip.connection.namespace
     with Whole():
-        results = binding.read(end, stream.bundle, namespace, trip.far, trip.wishes)
+        results = binding.read(end, stream.bundle, namespace, trip.far, trip.wishes, trip.stamp != 0)
         binding.bind(results, namespace)
         _mirror(trip, end, results)
     if shown is not None and results.result is not NOTHING:
@@ -214,7 +214,11 @@ def _mirror(trip: Trip, end: pb.End, results: Results) -> None:
         return
     held = {name for name, value in results.values.items() if type(value) is Handle}
     away = {source for source in trip.wishes.renames if source not in results.values}
-    mirror.landed(end.turn, end.versions, {*results.left, *results.problems, *away})
+    if trip.stamp:
+        mirror.landed(end.turn, end.versions, {*results.left, *results.problems, *away})
+    else:
+        bound = set(results.values).difference(held)
+        mirror.copied({name: version for name, version in end.versions.items() if name in bound})
     mirror.hold(held)
     mirror.forget((*results.deleted, *away))
 

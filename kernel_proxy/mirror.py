@@ -169,6 +169,16 @@ class SessionMirror:
             if name not in skipped:
                 self._mirror.version(name, version)
 
+    def copied(self, versions: Mapping[str, int]) -> None:
+        """Note names to which copies were bound here.
+
+        Args:
+            versions: That the session gave to them.
+        """
+        self._keep_copies(versions)
+        for name, version in versions.items():
+            self._mirror.version(name, version)
+
     def hold(self, names: Iterable[str]) -> None:
         """Note names that stand for handles here."""
         for name in names:

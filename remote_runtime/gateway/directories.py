@@ -36,6 +36,13 @@ _LINKS = "links.json"
 _GOING = ".going-"
 _READABLE = 40
 
+_STARTED_AT, _STARTED_S = time.time(), time.monotonic()
+
+
+def steady() -> float:
+    """Return seconds since the epoch, by the wall clock as it was when this process started: it does not jump."""
+    return _STARTED_AT + time.monotonic() - _STARTED_S
+
 
 class Directories:
     """The working directories of one runtime.
@@ -45,7 +52,7 @@ class Directories:
         clock: Seconds since the epoch: what is on the disk outlives every process.
     """
 
-    def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, root: Path, clock: Callable[[], float] = steady) -> None:
         self._root, self._clock = root, clock
         self._held: set[str] = set()
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from remote_runtime.wire import patches
+from remote_runtime.wire.beside import users_threads
 from remote_runtime.wire.digests import Look, is_canonical, look
 from remote_runtime.wire.leaves import Contents, array_digest, bulk_of, shape_in
 from remote_runtime.wire.mirror import Mirror
@@ -148,14 +149,18 @@ class Delta:
         self.abandon()
         born = [(memo[key][0], obj) for key, obj in self._births.items() if key in memo and not self._has_number(obj)]
         numbers = self._named = self.mirror.twins.name(obj for _, obj in born)
-        leaves = {}
+        told = {name: mentioned for name, mentioned in needs.items() if name in self._values}
+        return [place for place, _ in born], numbers, self._digests(), list(self.changed), told
+
+    def _digests(self) -> dict[int, bytes]:
+        """Return digests that spare the other end a look of its own; none where a value may have changed since."""
+        found = {}
         for seen in (*self.changed.values(), *self.new.values()):
             for obj in seen.objects if seen is not None else ():
                 number = self.mirror.twins.number(obj)
                 if number and id(obj) in seen.leaves and is_canonical(obj):
-                    leaves[number] = seen.leaves[id(obj)]
-        told = {name: mentioned for name, mentioned in needs.items() if name in self._values}
-        return [place for place, _ in born], numbers, leaves, list(self.changed), told
+                    found[number] = seen.leaves[id(obj)]
+        return {} if found and users_threads() else found
 
     def settle(self, travelled: Iterable[str], needs: Mapping[str, Iterable[str]] | None = None) -> None:
         """Note that both ends are equal once the bundle has arrived.

@@ -30,7 +30,7 @@ from remote_runtime.wire.leaves import Contents
 Reference = Callable[[object], object | None]
 
 OPEN_LIMIT = 20_000
-"""A value with more open objects is listed by its outermost one alone."""
+"""A value with more open objects is listed by its outermost one alone: to follow each takes seven times as long."""
 
 _SMALL_ITEMS, _SMALL_BYTES = 256, 64
 _CONTAINERS = frozenset({list, dict, set, bytearray})
@@ -81,10 +81,10 @@ def look(
     Returns:
         None where the value cannot be walked: it then counts as changed.
     """
-    flat = _flat(value)
+    began = time.perf_counter()
+    flat = _flat(value, began)
     if flat is not None:
         return flat
-    began = time.perf_counter()
     walker = Walker(reference, dict(known or {}))
     try:
         walker.dump(value)
@@ -97,7 +97,7 @@ def look(
     return Look(digest, objects, leaves, frozenset(walker.inner), walker.contents, time.perf_counter() - began)
 
 
-def _flat(value: Any) -> Look | None:
+def _flat(value: Any, began: float) -> Look | None:
     """Look at a container of nothing but atoms, which is most of a notebook's, without a walk of our own."""
     kind = type(value)
     try:
@@ -111,7 +111,9 @@ def _flat(value: Any) -> Look | None:
         return None
     if not parts <= ATOMS:
         return None
-    return Look(_flat_digest(value), () if kind is tuple else (value,))
+    digest = _flat_digest(value)
+    took_s = time.perf_counter() - began if len(value) > _SMALL_ITEMS else 0.0
+    return Look(digest, () if kind is tuple else (value,), took_s=took_s)
 
 
 def _flat_digest(value: Any) -> bytes:

@@ -148,7 +148,7 @@ class SessionInfo(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., target: _Optional[str] = ..., notebook: _Optional[str] = ..., state: _Optional[str] = ..., age_s: _Optional[float] = ..., idle_s: _Optional[float] = ..., device_ids: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ..., name_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., attached_count: _Optional[int] = ..., incarnation: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., held_s: _Optional[float] = ..., busy_s: _Optional[float] = ..., run_left_s: _Optional[float] = ..., user: _Optional[str] = ..., environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ..., device_memory_bytes: _Optional[int] = ...) -> None: ...
 
 class RunInfo(_message.Message):
-    __slots__ = ("run_id", "state", "label", "started_at", "elapsed_s", "event_count", "background", "session_id")
+    __slots__ = ("run_id", "state", "label", "started_at", "elapsed_s", "event_count", "background", "session_id", "age_s")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
@@ -157,6 +157,7 @@ class RunInfo(_message.Message):
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     BACKGROUND_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    AGE_S_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     state: str
     label: str
@@ -165,7 +166,8 @@ class RunInfo(_message.Message):
     event_count: int
     background: bool
     session_id: str
-    def __init__(self, run_id: _Optional[str] = ..., state: _Optional[str] = ..., label: _Optional[str] = ..., started_at: _Optional[float] = ..., elapsed_s: _Optional[float] = ..., event_count: _Optional[int] = ..., background: bool = ..., session_id: _Optional[str] = ...) -> None: ...
+    age_s: float
+    def __init__(self, run_id: _Optional[str] = ..., state: _Optional[str] = ..., label: _Optional[str] = ..., started_at: _Optional[float] = ..., elapsed_s: _Optional[float] = ..., event_count: _Optional[int] = ..., background: bool = ..., session_id: _Optional[str] = ..., age_s: _Optional[float] = ...) -> None: ...
 
 class OpenRequest(_message.Message):
     __slots__ = ("versions", "target", "session", "notebook", "idle_s", "no_wait", "must_exist", "user", "ticket", "environment", "env", "secrets", "device_memory_bytes", "exclusive", "caller")

@@ -40,7 +40,8 @@ INBAND_BYTES = 1024
 """Smaller buffers stay in the stream: a frame of its own would cost more than the copy."""
 
 ATTEMPTS = 3
-"""How often a bundle is written until the order suits code that runs on arrival; then it goes as it is."""
+"""How often a bundle is written until the order suits code that runs on arrival; then it goes as it is. And how often
+anew because another thread was changing a value."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,19 @@ def pack(
         PackError: A value cannot travel.
         TooLarge: The limit was passed.
     """
+    for _ in range(ATTEMPTS):
+        try:
+            return _packed(values, namespace, (reference, limit_bytes, shared), expand)
+        except PackError as error:
+            if not problems.is_changing(error.cause):
+                raise
+    return _packed(values, namespace, (reference, limit_bytes, shared), expand)
+
+
+def _packed(
+    values: Mapping[str, object], namespace: dict[str, Any], how: tuple[Any, Any, Any], expand: Expand | None
+) -> Packed:
+    reference, limit_bytes, shared = how
     plan = Plan(values, expand)
     _scout(_Stream(namespace, reference, None, shared), plan, str(namespace.get("__name__", "__main__")))
     for _ in range(ATTEMPTS):

@@ -124,6 +124,8 @@ def locate(name: str, value: object, cause: BaseException, tracer: Tracer) -> Fo
         cause: What the pickler raised.
         tracer: A fresh one.
     """
+    if is_changing(cause):
+        return Found(name, "being changed by another thread", "hold that thread still, or send a copy of the value")
     if isinstance(cause.__cause__ or cause, RecursionError):
         return Found(name, "nested too deeply to be pickled", "make it flatter, or build it inside the cell")
     trail = tracer.follow(value) or [value]
@@ -133,6 +135,11 @@ def locate(name: str, value: object, cause: BaseException, tracer: Tracer) -> Fo
             return Found(_path(name, trail[: index + 1]), kind.words + _detail(part), kind.hint)
     words = f"a `{type_name(type(trail[-1]))}`, which cannot be pickled"
     return Found(_path(name, trail), words, "create it inside the cell, or give its class a `__reduce__`")
+
+
+def is_changing(cause: BaseException | None) -> bool:
+    """Tell whether a value was changed by another thread while it was pickled."""
+    return type(cause) is RuntimeError and text_of(cause).endswith(("during iteration", "mutated during iteration"))
 
 
 class _Void:

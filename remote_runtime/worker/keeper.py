@@ -13,7 +13,6 @@ import asyncio
 import hmac
 import logging
 import os
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -199,7 +198,7 @@ class Keeper:
 
     def _run_infos(self) -> list[pb.RunInfo]:
         session_id = self._claim.session_id if self._claim is not None else ""
-        return [run.info(time.time(), session_id) for run in self._runs]
+        return [run.info(session_id) for run in self._runs]
 
     @property
     def _pid(self) -> int:
@@ -245,7 +244,7 @@ class Keeper:
             self._thaw(now - self._ticked_at)
         self._ticked_at = now
         self.runner.tick()
-        self._runs.expire(time.time())
+        self._runs.expire()
         self._runs.shrink()
         self._read_devices(now)
         self._idle_since = now if self.runner.busy else max(self._idle_since, self.desk.used_at)

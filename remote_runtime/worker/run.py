@@ -48,7 +48,8 @@ class Run:
         self.timers: list[asyncio.TimerHandle] = []
         self.message = message
         self.status = ""
-        self.started_at, self.ended_at = at, 0.0
+        self.started_at = at
+        self._asked_s = time.monotonic()
         self._from_s: float | None = None  # monotonic: what is counted must not jump with the clock
         self._to_s: float | None = None
 
@@ -83,15 +84,22 @@ class Run:
             return 0.0
         return (time.monotonic() if self._to_s is None else self._to_s) - self._from_s
 
-    def info(self, now: float, session_id: str) -> pb.RunInfo:
+    @property
+    def since_end_s(self) -> float | None:
+        """How long ago it ended; None for one that has not."""
+        return time.monotonic() - self._to_s if self._to_s is not None else None
+
+    def info(self, session_id: str) -> pb.RunInfo:
         """Describe it as `RunInfo`."""
+        now, begun_s = time.monotonic(), self._asked_s if self._from_s is None else self._from_s
         running = "queued" if self.state is RunState.QUEUED else "running"
         return pb.RunInfo(
             run_id=self.run_id,
             state=self.status or running,
             label=self.label,
             started_at=self.started_at,
-            elapsed_s=max(0.0, (self.ended_at or now) - self.started_at),
+            elapsed_s=(now if self._to_s is None else self._to_s) - begun_s,
+            age_s=now - begun_s,
             event_count=self.log.last_seq,
             background=self.background,
             session_id=session_id,

@@ -327,7 +327,7 @@ class Runner:
             timer.cancel()
         run.timers.clear()
         run.message, run.owner = pb.ToWorker(), None
-        run.status, run.ended_at = end.status, time.time()
+        run.status = end.status
         self._record(run, pb.Event(run_id=run.run_id, end=end), pieces)
         if end.bundle.blocks:
             self._runs.shrink()  # at once: what is let go here is where the next results go

@@ -120,14 +120,10 @@ class Runs:
         for log in chosen:
             self._forget(log.run_id)
 
-    def expire(self, now: float) -> None:
-        """Forget what ended longer ago than it was to be kept.
-
-        Args:
-            now: Seconds since the epoch.
-        """
+    def expire(self) -> None:
+        """Forget what ended longer ago than it was to be kept."""
         for run in self:
-            if run.state is RunState.ENDED and now - run.ended_at > run.keep_s:
+            if run.since_end_s is not None and run.since_end_s > run.keep_s:
                 self._forget(run.run_id)
 
     def _forget(self, run_id: str) -> None:
