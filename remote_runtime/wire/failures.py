@@ -30,6 +30,7 @@ CODES: Mapping[str, str] = {
     "mirror": "kernel and session do not hold the same names any more",
     "diverged": "a name was changed at both ends",
     "files": "a file of the session cannot be read, written or reached",
+    "image": "an image cannot be built",
     "busy": "the session is running another cell",
     "unavailable": "the runtime cannot be reached",
     "internal": "a defect of the runtime itself",

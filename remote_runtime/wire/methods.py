@@ -32,6 +32,8 @@ GATEWAY: Mapping[str, Method] = {
     "Release": Method(pb.ReleaseRequest, pb.ReleaseReply),
     "Stop": Method(pb.StopRequest, pb.StopReply),
     "Exit": Method(pb.ExitRequest, pb.ExitReply),
+    "Build": Method(pb.BuildRequest, pb.BuildUpdate, "reply"),
+    "Supply": Method(pb.SupplyRequest, pb.SupplyReply),
     "Relay": Method(None, None, "both"),
 }
 
