@@ -8,9 +8,10 @@ Commands that only look (status, ps, doctor) never start a runtime and never ope
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from jupyter_ext import files, grammar, modules, reports
+from jupyter_ext import files, grammar, images, modules, pips, reports
 from jupyter_ext.connection import Connection, Defaults
 from jupyter_ext.far import Far
 from jupyter_ext.grammar import Command
@@ -49,12 +50,16 @@ def _status(connection: Connection, command: Command) -> Report:
 def _use(connection: Connection, command: Command) -> Report:
     idle = command.options.get("idle")
     before = connection.defaults
+    chosen = images.choose(connection, str(command.options["image"])) if "image" in command.options else None
+    wishes, environment = before.wishes, before.wishes.environment
     connection.defaults = Defaults(
         command.args[0] if command.args else before.target,
         str(command.options.get("session", before.session)),
         before.idle_s if idle is None else grammar.parse_duration(str(idle)),
         "no-wait" in command.options,
-        before.wishes,
+        wishes if chosen is None else replace(wishes, environment=chosen.environment(environment)),
+        before.image if chosen is None else chosen.image,
+        before.later if chosen is None else None,
     )
     target = connection.target()
     idle_s = (
@@ -62,9 +67,15 @@ def _use(connection: Connection, command: Command) -> Report:
     )
     idle_text = f"after {idle_s:g} s without a run" if idle_s else "when somebody waits for it"
     pairs = {"target": target, "session": connection.session_name(target), "released": idle_text}
+    if chosen is not None:
+        pairs["image"] = chosen.title
     if connection.defaults.no_wait:
         pairs["held device"] = "an error; `%gpu use` without --no-wait lets cells queue again"
     return reports.facts("the cells that follow use", pairs)
+
+
+def _pip(connection: Connection, command: Command) -> Report:
+    return pips.install(connection, command.args)
 
 
 def _ps(connection: Connection, command: Command) -> Report:
@@ -211,6 +222,7 @@ def _help(connection: Connection, command: Command) -> Report:
 COMMANDS: Mapping[str, Callable[[Connection, Command], Any]] = {
     "status": _status,
     "use": _use,
+    "pip": _pip,
     "ps": _ps,
     "logs": _logs,
     "attach": _attach,

@@ -19,6 +19,7 @@ from typing import Any
 
 from kernel_proxy import image_files, image_function
 from kernel_proxy.errors import ImageError
+from kernel_proxy.gates import SECRET_WORDS, words
 from kernel_proxy.image_files import Ignore, Local, ignoring, nothing
 from kernel_proxy.image_steps import Draft, Install, Login, Plan, flat, options_of, requirements_in, secrets_of
 from remote_runtime.wire.images import DOCKERFILE, LOCAL, REGISTRY, SLIM, Base, Content, ImageSpec, Step
@@ -224,6 +225,9 @@ class Image:
     def env(self, vars: Mapping[str, str]) -> Image:
         """Set variables, for the steps that follow and for workers. They are no place for secrets."""
         wrong = next((name for name in vars if not isinstance(name, str) or not _VARIABLE.fullmatch(name)), None)
+        if named := [name for name in vars if isinstance(name, str) and words(name) & SECRET_WORDS]:
+            raise ImageError(f"the variable {named[0]} is named like a secret, and an image is no place for one",
+                             "give it to a session: `%gpu use --secret`, or to one step: `secrets=[…]`")  # fmt: skip
         if wrong is not None or not vars:
             raise ImageError(f"{wrong!r} is no variable's name" if vars else "no variable is given",
                              'write `.env({"NAME": "value"})`')  # fmt: skip

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from jupyter_ext.names import plan
     from kernel_proxy.errors import WarmcellError
     from kernel_proxy.handles import Handle
+    from kernel_proxy.image import Image
     from kernel_proxy.runtime import connect
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Handle",
+    "Image",
     "WarmcellError",
     "__version__",
     "connect",
@@ -30,6 +32,7 @@ __all__ = [
 
 _HOMES = {
     "Handle": "kernel_proxy.handles",
+    "Image": "kernel_proxy.image",
     "WarmcellError": "kernel_proxy.errors",
     "connect": "kernel_proxy.runtime",
     "plan": "jupyter_ext.names",

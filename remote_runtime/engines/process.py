@@ -16,7 +16,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from remote_runtime.engines import host, pids, records
@@ -33,26 +33,20 @@ from remote_runtime.engines.base import (
     WorkerSpec,
     WorkerStatus,
 )
-from remote_runtime.engines.zygote import Zygote, tail
+from remote_runtime.engines.interpreters import interpreter_of
+from remote_runtime.engines.venvs import VenvBuilder
+from remote_runtime.engines.zygote import tail
+from remote_runtime.engines.zygotes import Zygotes
 from remote_runtime.wire import lane, limits
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.specs import environment_from
+from remote_runtime.wire.specs import Environment, environment_from
 
 NOT_HELD: tuple[tuple[str, str], ...] = (
     ("user", "A worker runs as the user who started the runtime, with all of that user's rights."),
-    (
-        "files",
-        "It reads and writes every file of that user, the runtime's records and tokens included.",
-    ),
+    ("files", "It reads and writes every file of that user, the runtime's records and tokens included."),
     ("network", "It reaches every network that the machine reaches, and every service on it."),
-    (
-        "neighbours",
-        "It can signal, kill and trace that user's other processes: other workers, the gateway, a kernel.",
-    ),
-    (
-        "devices",
-        "CUDA_VISIBLE_DEVICES is a convention: code that changes it reaches every GPU of the machine.",
-    ),
+    ("neighbours", "It can signal, kill and trace that user's other processes: other workers, the gateway, a kernel."),
+    ("devices", "CUDA_VISIBLE_DEVICES is a convention: code that changes it reaches every GPU of the machine."),
     ("gpu memory", "Nothing limits how much memory of a GPU a worker takes."),
     ("processor", "Nothing limits its share of the processor, the disk or the disk's bandwidth."),
     ("processes", "A process that leaves the worker's process group can outlive the session."),
@@ -103,7 +97,8 @@ class ProcessEngine(Engine):
         super().__init__(settings)
         self._declared = host.simulated(settings.simulate)
         self._records = settings.records
-        self._zygote = Zygote(settings, self._reported)
+        self._builder = VenvBuilder(settings.state / "images", lambda minor: interpreter_of(Environment(python=minor)))
+        self._zygotes = Zygotes(settings, self._reported, self._builder.interpreter)
         self._workers: dict[str, _Worker] = {}
         self._reports: dict[str, Exit] = {}
         self._watchers: list[asyncio.Queue[WorkerEvent | None]] = []
@@ -111,7 +106,7 @@ class ProcessEngine(Engine):
 
     def prepare(self) -> None:
         """Start the zygote, which imports while the gateway does."""
-        self._zygote.spawn()
+        self._zygotes.own.spawn()
 
     def describe(self) -> Capabilities:
         """Tell that workers share everything but their memory and take devices when claimed."""
@@ -120,11 +115,24 @@ class ProcessEngine(Engine):
     @property
     def starting(self) -> Starting | None:
         """What the zygote has said of itself, once it has imported and chosen."""
-        return self._zygote.starting
+        return self._zygotes.own.starting
+
+    @property
+    def builder(self) -> VenvBuilder:
+        """What makes virtual environments of images."""
+        return self._builder
+
+    async def admit(self, environment: Environment) -> Environment:
+        """Admit images that are built here."""
+        await super().admit(replace(environment, image=""))
+        if environment.image:
+            await asyncio.to_thread(self._builder.interpreter, environment.image)
+        return environment
 
     async def inventory(self) -> Sequence[Device]:
         """Return real devices, declared ones and the processor; NVML can be slow and is asked in a thread."""
-        parent = self._zygote.mark.pid if self._zygote.mark else None
+        mark = self._zygotes.own.mark
+        parent = mark.pid if mark else None
         return await asyncio.to_thread(host.inventory, self._declared, parent)
 
     async def check(self, spec: WorkerSpec) -> Verdict:
@@ -170,7 +178,8 @@ class ProcessEngine(Engine):
             "directory": str(directory), "log": str(self._log(worker.spec.worker_id)),
         }  # fmt: skip
         try:
-            return await asyncio.wait_for(self._zygote.keeper(message), START_S)
+            zygote = self._zygotes.of(worker.spec.environment)
+            return await asyncio.wait_for(zygote.keeper(message), START_S)
         except asyncio.TimeoutError as error:
             raise Failed("unavailable", f"no worker started within {START_S:.0f} s", "see `warmcell logs`") from error
 
@@ -263,7 +272,7 @@ class ProcessEngine(Engine):
             if worker_id not in self._workers:
                 self._adopt(worker_id, record)
         living = [*self._workers.values()]
-        self._spawn(self._zygote.meet())
+        self._spawn(self._zygotes.meet([worker.spec.environment for worker in living]))
         return [WorkerStatus(w.spec, w.phase, f"unix:{w.socket}", w.pid) for w in living]
 
     def _adopt(self, worker_id: str, record: records.Facts) -> None:
@@ -309,11 +318,13 @@ class ProcessEngine(Engine):
 
     async def boot_log(self, worker_id: str) -> str:
         """Return what a keeper wrote, or the zygote where the keeper wrote nothing."""
-        return tail(self._log(worker_id)) or self._zygote.log()
+        worker = self._workers.get(worker_id)
+        zygote = self._zygotes.of(worker.spec.environment) if worker is not None else self._zygotes.own
+        return tail(self._log(worker_id)) or zygote.log()
 
     async def retire(self) -> None:
-        """End the zygote."""
-        await self._zygote.end(_KILL_S)
+        """End the zygotes."""
+        await self._zygotes.end(_KILL_S)
 
     async def close(self) -> None:
         """Stop watching and leave keepers and zygote running."""
@@ -323,7 +334,7 @@ class ProcessEngine(Engine):
             task.cancel()
         for worker in self._workers.values():
             worker.unwatch()
-        self._zygote.close()
+        self._zygotes.close()
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,6 +35,10 @@ OWN = ".".join(map(str, sys.version_info[:2]))
 
 _ROOT = str(Path(__file__).resolve().parents[2])
 _HINT = "leave it out, or use a runtime with the docker engine: `warmcell up --engine docker`"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_FOLDER = 24
+"""Of a digest, what names a layer's folder: the path of a program in it must fit the first line of a script."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -123,7 +128,9 @@ class VenvBuilder(Builder):
         return replace(built, added=added, changed=changed, live=live)
 
     def _folder(self, digest: str) -> Path:
-        return self._root / "layers" / digest
+        if not _DIGEST.fullmatch(digest):
+            raise Failed("not-found", f"{digest[:80]!r} names no image", "choose one with `%gpu use --image`")
+        return self._root / "layers" / digest[:_FOLDER]
 
     def _has(self, digest: str) -> bool:
         return layer_at(self._folder(digest)) is not None

@@ -64,11 +64,12 @@ class Place:
     log: Path
 
 
-def place(settings: EngineSettings) -> Place:
+def place(settings: EngineSettings, python: str = "") -> Place:
     """Return a zygote's place; another interpreter, release, start or list of imports has another one."""
-    facts = "\n".join((sys.executable, versions.VERSION, settings.start, *settings.imports))
+    facts = "\n".join((python or sys.executable, versions.VERSION, settings.start, *settings.imports))
     tag = hashlib.sha256(facts.encode()).hexdigest()[:8]
-    return Place(settings.runtime / f"z-{tag}.sock", settings.state / "zygote.log")
+    log = f"zygote-{tag}.log" if python else "zygote.log"
+    return Place(settings.runtime / f"z-{tag}.sock", settings.state / log)
 
 
 class Zygote:
@@ -77,11 +78,14 @@ class Zygote:
     Args:
         settings: Of the engine.
         on_exit: Called with worker id and how it ended, for keepers that this connection asked for.
+        python: Interpreter; "" is this one.
     """
 
-    def __init__(self, settings: EngineSettings, on_exit: Callable[[str, Exit], None]) -> None:
+    def __init__(
+        self, settings: EngineSettings, on_exit: Callable[[str, Exit], None], python: str = ""
+    ) -> None:
         self._settings, self._on_exit = settings, on_exit
-        self._place = place(settings)
+        self._python, self._place = python or sys.executable, place(settings, python)
         # Taken now: what this process sets for its own libraries later is not for user code.
         self._environment = worker_environment(os.environ)
         self._child: subprocess.Popen[bytes] | None = None
@@ -101,7 +105,7 @@ class Zygote:
         with suppress(OSError), _dial(self._place.socket):
             return
         remove(self._place.socket)
-        command = [sys.executable, "-m", MODULE, "--socket", str(self._place.socket)]
+        command = [self._python, "-m", MODULE, "--socket", str(self._place.socket)]
         command += ["--imports", ",".join(self._settings.imports), "--ttl-s", str(self._settings.spare_ttl_s)]
         command += ["--start", self._settings.start]
         with open(os.open(self._place.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:

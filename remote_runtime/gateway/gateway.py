@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager
 
 from remote_runtime.engines.base import Engine, Exit, Starting
 from remote_runtime.gateway.books import Books
+from remote_runtime.gateway.builds import Builds
 from remote_runtime.gateway.care import Care
 from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.opening import Opener, Ways
@@ -67,6 +68,7 @@ class Gateway:
         self.care.after.append(outlook.look)
         ways = Ways(self._pool, self._queue, self._sessions, self.care, outlook, books, engine)
         self._opener = Opener(ways, clock)
+        self._builds = Builds(engine, config.state / "images" / "files")
 
     @property
     def finished(self) -> asyncio.Event:
@@ -94,6 +96,7 @@ class Gateway:
     async def close(self) -> None:
         """End every worker that nobody holds, and the zygote where none is left; sessions live on."""
         self.care.close()
+        await self._builds.close()
         await self._pool.drain()
         if not self._pool.slots:
             await self._engine.retire()
@@ -129,6 +132,22 @@ class Gateway:
                 it cannot be written down.
         """
         return self._opener.open(request)
+
+    def build(self, request: pb.BuildRequest) -> AsyncIterator[pb.BuildUpdate]:
+        """Build an image: its log, then what was built; or which files lack.
+
+        Raises:
+            Failed: The engine cannot build it, or a step failed.
+        """
+        return self._builds.build(request)
+
+    async def supply(self, request: pb.SupplyRequest) -> pb.SupplyReply:
+        """Take a piece of a file that an image needs.
+
+        Raises:
+            Failed: It is not what was announced, or the disk is full.
+        """
+        return await self._builds.supply(request)
 
     async def release(self, request: pb.ReleaseRequest) -> pb.ReleaseReply:
         """End a session.

@@ -122,7 +122,7 @@ class _Handlers:
 
     def _sign(self, request: Message, context: grpc.aio.ServicerContext) -> Message:
         """Write into a request whose it is, whatever the client wrote there."""
-        if isinstance(request, pb.OpenRequest):
+        if isinstance(request, (pb.OpenRequest, pb.BuildRequest)):
             request.user = self._users.name_of(_shown(context.invocation_metadata())) or ""
         return request
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from remote_runtime.engines.base import Engine
+from remote_runtime.gateway import builds
 from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.care import Care
 from remote_runtime.gateway.outlook import Outlook
@@ -206,6 +207,8 @@ class Opener:
             environment, dict(request.env),
         )  # fmt: skip
         self._books.start(waiter.session_id, [device.id for device in chosen.devices])
+        directory = self._sessions.directories.take(waiter.name)
+        await builds.furnish(self._engine, environment, directory)
         try:
             await self._sessions.begin(opening)
         except Refused as refused:

@@ -120,15 +120,17 @@ class ImageSpec:
     Args:
         base: What it starts from.
         steps: In order.
+        owner: Whose it is, where passwords or secrets have a part in it; "" for everybody's.
     """
 
     base: Base
     steps: tuple[Step, ...] = ()
+    owner: str = ""
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Digests of the base and of each step upon all that is below it."""
-        found = [_digest(["base", asdict(self.base)])]
+        found = [_digest(["base", self.owner, asdict(self.base)])]
         for step in self.steps:
             # A function is known by what it does, which its first option tells: its pickled bytes are never the same.
             step = replace(step, files=()) if step.kind == "function" else step
@@ -160,9 +162,9 @@ class ImageSpec:
         """The spec as it travels."""
         return json.dumps(asdict(self), sort_keys=True)
 
-    def below(self, count: int) -> ImageSpec:
-        """Return the image with only so many of its steps."""
-        return ImageSpec(self.base, self.steps[:count])
+    def owned(self, owner: str) -> ImageSpec:
+        """Return the image as one user's own."""
+        return replace(self, owner=owner)
 
 
 def spec_from(text: str) -> ImageSpec:

@@ -315,7 +315,7 @@ class ExitReply(_message.Message):
     def __init__(self, gone: bool = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class BuildRequest(_message.Message):
-    __slots__ = ("spec", "secrets", "logins", "parent")
+    __slots__ = ("spec", "secrets", "logins", "parent", "user")
     class SecretsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -327,11 +327,13 @@ class BuildRequest(_message.Message):
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     LOGINS_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
     spec: str
     secrets: _containers.ScalarMap[str, str]
     logins: _containers.RepeatedCompositeFieldContainer[Login]
     parent: str
-    def __init__(self, spec: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., logins: _Optional[_Iterable[_Union[Login, _Mapping]]] = ..., parent: _Optional[str] = ...) -> None: ...
+    user: str
+    def __init__(self, spec: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., logins: _Optional[_Iterable[_Union[Login, _Mapping]]] = ..., parent: _Optional[str] = ..., user: _Optional[str] = ...) -> None: ...
 
 class Login(_message.Message):
     __slots__ = ("host", "user", "password")

@@ -151,7 +151,7 @@ def test_the_next_engine_adopts_and_sees_the_end(home: Path) -> None:
 def test_a_zygote_that_dies_is_replaced_and_its_keepers_are_kept(home: Path) -> None:
     async def body(engine: ProcessEngine) -> None:
         watcher, event = await ready(engine, "before")
-        old = (await engine._zygote.hello())["pid"]
+        old = (await engine._zygotes.own.hello())["pid"]
         os.kill(old, signal.SIGKILL)
         while not await said_hello(engine, old):
             await asyncio.sleep(0.01)
@@ -165,7 +165,7 @@ def test_a_zygote_that_dies_is_replaced_and_its_keepers_are_kept(home: Path) -> 
 
 async def said_hello(engine: ProcessEngine, old: int) -> bool:
     with suppress(Failed):
-        return (await engine._zygote.hello())["pid"] != old
+        return (await engine._zygotes.own.hello())["pid"] != old
     return False
 
 
