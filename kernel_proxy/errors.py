@@ -14,6 +14,7 @@
     +-- TargetUnavailable       it has no such device
     |   +-- BadTarget           the target cannot be read
     +-- TargetBusy              the device, or the session, is held by someone else
+    +-- Unsupported             its engine cannot do what is asked for
     +-- SessionLost             the session's variables are gone
     +-- WorkerDied              the user process ended under the run
     |   +-- OutOfMemory         because it passed its memory limit

@@ -32,7 +32,7 @@ class Login:
     """A name and a password for a host, as a netrc file has them."""
 
     host: str
-    user: str
+    user: str = field(repr=False)
     password: str = field(repr=False)
 
 
@@ -124,7 +124,7 @@ def flat(words: Iterable[str | Sequence[str]], what: str) -> tuple[str, ...]:
     """
     found: list[str] = []
     for word in words:
-        found += [word] if isinstance(word, str) else list(word)
+        found += list(word) if isinstance(word, (list, tuple)) else [word]
     wrong = next((word for word in found if not isinstance(word, str) or not word.strip()), None)
     if wrong is not None or not found:
         said = f"{wrong!r} is no {what}" if found else f"no {what} is given"

@@ -30,7 +30,7 @@ class Login:
     """A name and a password for a host that packages come from."""
 
     host: str
-    user: str
+    user: str = field(repr=False)
     password: str = field(repr=False)
 
 
@@ -167,7 +167,7 @@ def _quoted(text: str) -> str:
 
 def redactor_of(context: Context) -> Redactor:
     """Return what takes the secrets of a build out of its log."""
-    return Redactor([*context.secrets.values(), *(login.password for login in context.logins)])
+    return Redactor([*context.secrets.values(), *(login.password or login.user for login in context.logins)])
 
 
 def failed_step(begun: StepBegun, code: int | None, lines: Iterable[str]) -> Failed:

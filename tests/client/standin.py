@@ -171,6 +171,12 @@ class GatewayStandIn:
     def Exit(self, request: pb.ExitRequest, context: grpc.ServicerContext) -> pb.ExitReply:
         return self.exit_reply
 
+    def Build(self, request: pb.BuildRequest, context: grpc.ServicerContext) -> Iterator[pb.BuildUpdate]:
+        yield pb.BuildUpdate(built=pb.Built(digest="0" * 64))
+
+    def Supply(self, request: pb.SupplyRequest, context: grpc.ServicerContext) -> pb.SupplyReply:
+        return pb.SupplyReply(size_bytes=request.offset + len(request.content))
+
     def Relay(self, frames: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         self.shown = dict(context.invocation_metadata())
         return self.worker.attach(frames, context)
