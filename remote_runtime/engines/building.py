@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.images import Content, ImageSpec
+from remote_runtime.wire.images import Content, ImageSpec, Step
 
 LAST_LINES = 12
 """Of a step that failed, how much of its log the message shows."""
@@ -168,6 +168,41 @@ def _quoted(text: str) -> str:
 def redactor_of(context: Context) -> Redactor:
     """Return what takes the secrets of a build out of its log."""
     return Redactor([*context.secrets.values(), *(login.password or login.user for login in context.logins)])
+
+
+@dataclass(frozen=True)
+class Work:
+    """One step on its way.
+
+    Args:
+        step: Which.
+        begun: How it was announced.
+        context: Of the build.
+        say: Hears its log.
+        redact: Takes secrets out of it.
+    """
+
+    step: Step
+    begun: StepBegun
+    context: Context
+    say: Say
+    redact: Redactor
+
+    def tell(self, line: str) -> None:
+        """Pass a line of the log on, secrets left out."""
+        self.say(self.redact(line))
+
+    def secrets(self) -> dict[str, str]:
+        """Return the variables that the step wants, with their values.
+
+        Raises:
+            Failed: code "image", where the value of one was not sent.
+        """
+        lacking = [name for name in self.step.secrets if name not in self.context.secrets]
+        if lacking:
+            raise Failed("image", f"step {self.begun.number}, `{self.begun.title}`, wants the secret {lacking[0]}, and "
+                         "its value was not sent", "give it by `secrets=[…]`")  # fmt: skip
+        return {name: self.context.secrets[name] for name in self.step.secrets}
 
 
 def failed_step(begun: StepBegun, code: int | None, lines: Iterable[str]) -> Failed:

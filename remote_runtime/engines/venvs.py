@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from remote_runtime.engines import commands, installers
-from remote_runtime.engines.building import Builder, Built, Context, Redactor, Say, StepBegun, failed_step, redactor_of
+from remote_runtime.engines.building import Builder, Built, Context, Say, StepBegun, Work, failed_step, redactor_of
 from remote_runtime.engines.commands import Command
 from remote_runtime.engines.venv_layers import Layer, copy_tree, layer_at, own_sites, packages_in, site_of
 from remote_runtime.wire.failures import Failed
@@ -101,7 +101,7 @@ class VenvBuilder(Builder):
             found = await asyncio.to_thread(layer_at, self._folder(digest))
             begun = StepBegun(number, len(spec.steps), redact(step.title), found is not None)
             say(begun)
-            layer = found or await self._made(digest, layer, _Work(step, begun, context, say, redact))
+            layer = found or await self._made(digest, layer, Work(step, begun, context, say, redact))
         return Built(spec.digest, layer.minor)
 
     async def compare(self, built: Built, parent: str) -> Built:
@@ -145,7 +145,7 @@ class VenvBuilder(Builder):
         bare = Layer(digest, str(self._folder(digest)), python, minor)
         return await self._whole(bare, StepBegun(0, len(spec.steps), spec.base.title), say, _nothing)
 
-    async def _made(self, digest: str, below: Layer, work: _Work) -> Layer:
+    async def _made(self, digest: str, below: Layer, work: Work) -> Layer:
         variables = {**(below.variables or {}), **dict(work.step.pairs)}
         directory = work.step.words[0] if work.step.kind == "workdir" else below.directory
         layer = replace(
@@ -186,7 +186,7 @@ class VenvBuilder(Builder):
         made.write_start()
         return made
 
-    async def _done(self, layer: Layer, work: _Work) -> Layer:
+    async def _done(self, layer: Layer, work: Work) -> Layer:
         """Do what a step says."""
         kind = work.step.kind
         if kind in ("pip", "uv"):
@@ -197,7 +197,7 @@ class VenvBuilder(Builder):
             return await self._worked(layer, work)
         return layer
 
-    async def _install(self, layer: Layer, work: _Work) -> None:
+    async def _install(self, layer: Layer, work: Work) -> None:
         uv = installers.uv_path() if work.step.kind == "uv" else ""
         if work.step.kind == "uv" and not uv:
             work.say("uv is not on this machine: pip installs")
@@ -207,7 +207,7 @@ class VenvBuilder(Builder):
         with installers.netrc_of(work.context.logins, work.context.secrets, self._host) as netrc:
             await self._run(words, layer, work, Path(layer.folder), netrc)
 
-    async def _worked(self, layer: Layer, work: _Work) -> Layer:
+    async def _worked(self, layer: Layer, work: Work) -> Layer:
         """Do a step that leaves files, upon a copy of those below."""
         place = Path(layer.folder) / "work"
         await asyncio.to_thread(copy_tree, Path(layer.work or os.devnull), place)
@@ -225,7 +225,7 @@ class VenvBuilder(Builder):
         return replace(layer, work=str(place))
 
     async def _run(
-        self, words: list[str], layer: Layer, work: _Work, directory: Path, more: Mapping[str, str] | None = None
+        self, words: list[str], layer: Layer, work: Work, directory: Path, more: Mapping[str, str] | None = None
     ) -> None:
         variables = {**installers.variables_of(self._host), **(layer.variables or {}), **work.secrets(), **(more or {})}
         variables["PATH"] = os.pathsep.join([*layer.programs, variables.get("PATH", os.defpath)])
@@ -233,29 +233,6 @@ class VenvBuilder(Builder):
         code, lines = await commands.run(command, lambda line: work.say(work.redact(line)))
         if code:
             raise failed_step(work.begun, code, map(work.redact, lines))
-
-
-class _Work:
-    """One step on its way.
-
-    Args:
-        step: Which.
-        begun: How it was announced.
-        context: Of the build.
-        say: Hears its log.
-        redact: Takes secrets out of it.
-    """
-
-    def __init__(self, step: Step, begun: StepBegun, context: Context, say: Say, redact: Redactor) -> None:
-        self.step, self.begun, self.context, self.say, self.redact = step, begun, context, say, redact
-
-    def secrets(self) -> dict[str, str]:
-        """Return the variables that the step wants, with their values."""
-        lacking = [name for name in self.step.secrets if name not in self.context.secrets]
-        if lacking:
-            raise Failed("image", f"step {self.begun.number}, `{self.begun.title}`, wants the secret {lacking[0]}, and "
-                         "its value was not sent", "give it by `secrets=[…]`")  # fmt: skip
-        return {name: self.context.secrets[name] for name in self.step.secrets}
 
 
 async def _nothing(layer: Layer) -> Layer:

@@ -43,8 +43,7 @@ def test_a_password_in_an_address_travels_beside_the_spec() -> None:
     image = SLIM.pip_install("a", "b @ https://u2:p2@files.org/b.whl", extra_index_url="https://us%40er:p%2Fw@pkgs.org/simple")
     plan = image.plan()
     for shown in (plan.spec.json, repr(image), repr(plan), str(plan.spec)):
-        assert not {"p%2Fw", "p/w", "us@er", "p2"} & {part for part in shown.replace('"', " ").replace("'", " ").split()}
-        assert "p%2Fw" not in shown and "p/w" not in shown and ":p2@" not in shown
+        assert not any(hidden in shown for hidden in ("p%2Fw", "p/w", "us@er", "us%40er", ":p2@", "'p2'"))
     assert {(login.host, login.user, login.password) for login in plan.logins} == {
         ("pkgs.org", "us@er", "p/w"), ("files.org", "u2", "p2"),
     }  # fmt: skip

@@ -36,6 +36,7 @@ DOORS = {
         "remote_runtime.worker.service",
     },
     "click": {"warmcell.cli"},
+    "docker": {"remote_runtime.engines.docker_door", "remote_runtime.engines.docker_steps"},
     "sqlite3": {"remote_runtime.gateway.store"},
     "comm": {"jupyter_ext.comms", "remote_runtime.worker.comms"},
     "starlette": {"remote_runtime.gateway.http_face"},
