@@ -9,6 +9,7 @@ neither words nor variables: a netrc file of mode 0600 has them, together with w
 from __future__ import annotations
 
 import configparser
+import importlib.util
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from remote_runtime.engines.building import Login
+from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.images import Step
 
 _PIP = ("--disable-pip-version-check", "--no-input", "--progress-bar=off", "--no-warn-script-location",
@@ -44,14 +46,21 @@ def words_of(step: Step, python: Path, constraints: Path, uv: str) -> list[str]:
 
     Args:
         step: Of kind "pip" or "uv".
-        python: The environment's interpreter.
+        python: The environment's interpreter, which need not have pip: the runtime's own is run by it.
         constraints: File with what the layers below have, which only uv is told: it does not see them.
-        uv: Path of uv; "" leaves it to pip.
+        uv: Path of uv; "" where there is none.
+
+    Raises:
+        Failed: code "image", where there is neither.
     """
-    if step.kind == "uv" and uv:
+    has_pip = importlib.util.find_spec("pip") is not None
+    if uv and (step.kind == "uv" or not has_pip):
         return [uv, "pip", "install", "--python", str(python), "--constraint", str(constraints), *step.options, "--",
                 *step.words]  # fmt: skip
-    return [str(python), "-m", "pip", "install", *_PIP, *step.options, "--", *step.words]
+    if not has_pip:
+        raise Failed("image", f"packages cannot be installed: {sys.executable} has no pip, and there is no uv",
+                     f"install one beside the runtime: `{sys.executable} -m ensurepip`")  # fmt: skip
+    return [sys.executable, "-m", "pip", "--python", str(python), "install", *_PIP, *step.options, "--", *step.words]
 
 
 def variables_of(host: Mapping[str, str]) -> dict[str, str]:

@@ -198,7 +198,7 @@ class VenvBuilder(Builder):
         return layer
 
     async def _install(self, layer: Layer, work: Work) -> None:
-        uv = installers.uv_path() if work.step.kind == "uv" else ""
+        uv = installers.uv_path()
         if work.step.kind == "uv" and not uv:
             work.say("uv is not on this machine: pip installs")
         constraints = Path(layer.folder) / "constraints.txt"

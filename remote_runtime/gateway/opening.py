@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from remote_runtime.engines.base import Engine
-from remote_runtime.gateway import builds
+from remote_runtime.gateway import builds, matching
 from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.care import Care
 from remote_runtime.gateway.outlook import Outlook
@@ -87,7 +87,7 @@ class Opener:
         """
         started = self._clock()
         wants = wants_of(request.target)
-        environment = await self._engine.admit(environment_of(request.environment))
+        environment = await matching.admitted(self._engine, environment_of(request.environment), request.versions)
         check_versions(request.versions)
         name = request.session or f"session-{secrets.token_hex(3)}"
         if self._notice:
