@@ -311,13 +311,13 @@ def _script(step: Step, given: Path, context: Context) -> list[str]:
         "function": (f"PYTHONPATH={CODE} $PY -m remote_runtime.worker.imagestep {GIVEN}/inside/function.pickle",),
         "modules": (f"cp -R {GIVEN}/inside/. $($PY -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')/",),
         "files": (f"test ! -d {GIVEN}/inside || cp -R {GIVEN}/inside/. ./",
-                  f"test ! -d {GIVEN}/root || cp -R {GIVEN}/root/. /"),
+                  f"test ! -d {GIVEN}/outside || cp -R {GIVEN}/outside/. /"),
     }  # fmt: skip
     return [*scripts[step.kind]]
 
 
 def _kind(file: Content) -> str:
-    return "root" if file.path.startswith("/") else "inside"
+    return "outside" if file.path.startswith("/") else "inside"
 
 
 def _put(file: Content, folder: Path, context: Context) -> None:

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from remote_runtime.engines import commands, installers
 from remote_runtime.engines.building import Builder, Built, Context, Say, StepBegun, Work, failed_step, redactor_of
@@ -54,6 +55,7 @@ class VenvBuilder(Builder):
     def __init__(self, root: Path, python_of: Callable[[str], str], host: Mapping[str, str] | None = None) -> None:
         self._root, self._python_of = root, python_of
         self._host = dict(os.environ if host is None else host)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def interpreter(self, digest: str) -> str:
         """Return the path of an image's Python.
@@ -96,12 +98,14 @@ class VenvBuilder(Builder):
         """Make the layers that lack; one that fails, or is cancelled, is removed."""
         await self.check(spec)
         redact = redactor_of(context)
-        layer = await self._base(spec, say)
+        async with self._lock(spec.layers[0]):
+            layer = await self._base(spec, say)
         for number, (digest, step) in enumerate(zip(spec.layers[1:], spec.steps, strict=True), 1):
-            found = await asyncio.to_thread(layer_at, self._folder(digest))
-            begun = StepBegun(number, len(spec.steps), redact(step.title), found is not None)
-            say(begun)
-            layer = found or await self._made(digest, layer, Work(step, begun, context, say, redact))
+            async with self._lock(digest):  # two images that begin alike are built at the same time
+                found = await asyncio.to_thread(layer_at, self._folder(digest))
+                begun = StepBegun(number, len(spec.steps), redact(step.title), found is not None)
+                say(begun)
+                layer = found or await self._made(digest, layer, Work(step, begun, context, say, redact))
         return Built(spec.digest, layer.minor)
 
     async def compare(self, built: Built, parent: str) -> Built:
@@ -131,6 +135,9 @@ class VenvBuilder(Builder):
         if not _DIGEST.fullmatch(digest):
             raise Failed("not-found", f"{digest[:80]!r} names no image", "choose one with `%gpu use --image`")
         return self._root / "layers" / digest[:_FOLDER]
+
+    def _lock(self, digest: str) -> asyncio.Lock:
+        return self._locks.setdefault(digest, asyncio.Lock())
 
     def _has(self, digest: str) -> bool:
         return layer_at(self._folder(digest)) is not None

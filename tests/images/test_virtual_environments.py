@@ -118,6 +118,16 @@ def test_layers_are_made_once(shop: Workshop, wheels: Path) -> None:
     assert asyncio.run(shop.builder.find(again.digest)) and first.digest != again.digest
 
 
+def test_two_images_that_begin_alike_make_what_they_share_once(shop: Workshop, tmp_path: Path) -> None:
+    shared = SLIM.run_commands(f"echo made >> {tmp_path}/count; sleep 0.2; echo x > here")
+
+    async def both() -> list[Built]:
+        return await asyncio.gather(*(shop.building(shared.run_commands(f"cat here; echo {n}")) for n in "ab"))
+
+    built = asyncio.run(both())
+    assert (tmp_path / "count").read_text() == "made\n" and len({each.digest for each in built}) == 2
+
+
 def test_a_step_that_fails_is_named_with_its_last_lines_and_leaves_nothing(shop: Workshop) -> None:
     image = SLIM.env({"A": "1"}).run_commands("echo before", "echo the reason >&2; exit 7")
     with pytest.raises(Failed) as failed:
