@@ -65,7 +65,7 @@ def _told(built: pb.Built, sessions: Sequence[Far], reached: Sequence[Far]) -> R
             notes.append(f"session {far.session.name} goes on without it, {why}: after `%gpu stop` the next has it")
     if not sessions:
         notes.append("the next session begins with it")
-    title = f"image {built.digest[:12]}" + ("" if rows else ": all of it was there already")
+    title = f"image {built.digest[:12]}" + (": all of it was there already" if built.reused and not rows else "")
     return Report(title, ("what", "package"), tuple(rows), tuple(notes))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from remote_runtime.wire.failures import Failed
@@ -140,6 +140,19 @@ class Builder(ABC):
             digest: Of the image.
             directory: The session's.
         """
+
+
+def differing(built: Built, packages: Mapping[str, str], before: Mapping[str, str]) -> Built:
+    """Return an image with what it has more than another one.
+
+    Args:
+        built: The image.
+        packages: Name -> version of what it has.
+        before: The same of the other.
+    """
+    added = tuple(f"{name} {version}" for name, version in packages.items() if name not in before)
+    changed = tuple(f"{n} {before[n]} -> {v}" for n, v in packages.items() if before.get(n, v) != v)
+    return replace(built, added=added, changed=changed)
 
 
 class Redactor:

@@ -12,38 +12,50 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import platform
 import shlex
-import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import remote_runtime
 from remote_runtime.engines import commands, installers
-from remote_runtime.engines.building import Builder, Built, Context, Say, StepBegun, Work, failed_step, redactor_of
+from remote_runtime.engines.building import (
+    Builder,
+    Built,
+    Context,
+    Say,
+    StepBegun,
+    Work,
+    differing,
+    failed_step,
+    redactor_of,
+)
 from remote_runtime.engines.commands import Command
+from remote_runtime.engines.docker_scripts import (
+    CODE,
+    FIND,
+    GIVEN,
+    START,
+    WORK,
+    install,
+    platform_words,
+    put,
+    script_of,
+    write_variables,
+)
 from remote_runtime.engines.docker_steps import Recipe, Stage, StepDoor, unpack
 from remote_runtime.engines.venv_layers import copy_tree
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.images import DOCKERFILE, LOCAL, SLIM, Content, ImageSpec, Step
+from remote_runtime.wire.images import DOCKERFILE, LOCAL, SLIM, Base, Content, ImageSpec
 
 REPOSITORY = "warmcell-image"
 DIGEST, PYTHON = "warmcell.image", "warmcell.python"
 """Labels of an image of ours."""
 
-WORK, GIVEN, CODE = "/opt/work", "/run/warmcell-step", "/run/warmcell-code"
-"""Where an image has files with relative paths; where a step finds what it is given, and what runs functions."""
-
 _OWN = ".".join(map(str, sys.version_info[:2]))
-_START = f'cd "$(cat {WORK}/.directory 2>/dev/null || echo {WORK})"; set -a; . {GIVEN}/variables; set +a'
-_FIND = "PY=/opt/python/bin/python; test -x $PY || PY=$(command -v python3)"
-_GLIBCS = ("2_28", "2_27", "2_26", "2_24", "2_17")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-_INDEX_OPTIONS = ("--index-url", "--extra-index-url", "--find-links", "--trusted-host", "-i", "-f", "--cert")
 
 
 class DockerBuilder(Builder):
@@ -101,8 +113,24 @@ class DockerBuilder(Builder):
         return Built(spec.digest, python)
 
     async def compare(self, built: Built, parent: str) -> Built:
-        """Return it as it is: a container that runs gets nothing more."""
-        return built
+        """See `Builder`; a container that runs gets nothing more, so there is nothing `live`."""
+        other = parent or ImageSpec(Base(SLIM, python=built.python or _OWN)).digest
+        if await self.find(other) is None:
+            return built
+        return differing(built, await self._installed(built.digest), await self._installed(other))
+
+    async def _installed(self, digest: str) -> dict[str, str]:
+        """Return name -> version of what an image has installed, asked of it once."""
+        kept = self._root / "packages" / f"{digest[:24]}.json"
+        with suppress(OSError, ValueError):
+            return json.loads(kept.read_text())
+        lines: list[str] = []
+        ask = Stage(self.door, Recipe(self.tag(digest), f"{FIND}; $PY -m pip list --format=freeze 2>/dev/null"))
+        await self._ran(ask, lines.append)
+        found = {name: version for name, equals, version in (line.partition("==") for line in lines) if equals}
+        kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kept.write_text(json.dumps(found))
+        return found
 
     def furnish(self, digest: str, directory: Path) -> None:
         """Copy an image's files with relative paths into a session's working directory."""
@@ -152,7 +180,7 @@ class DockerBuilder(Builder):
         tag = f"{REPOSITORY}:file-{spec.base.name}"
         with self._scratch() as scratch:
             for file in spec.base.files:
-                _put(file, Path(scratch), context)
+                put(file, Path(scratch), context)
             (Path(scratch) / "context").mkdir(exist_ok=True)
 
             def hear(line: str) -> None:
@@ -199,30 +227,19 @@ class DockerBuilder(Builder):
         step, labels = work.step, {PYTHON: python, DIGEST: digest}
         with self._scratch() as scratch:
             given = Path(scratch)
-            _write_variables(given / "variables", work)
-            mounts, changes, script = {scratch: GIVEN}, [], [_START, _FIND]
+            write_variables(given / "variables", work)
+            mounts, changes, script = {scratch: GIVEN}, [], [START, FIND]
             if step.kind in ("pip", "uv"):
-                options = await self._packages(step, python, given, work)
-                script.append(_install(step, options))
+                wheels = given / "wheels"
+                await self._fetch(step.words, step.options, python, wheels, work.context, work.begun, work.tell)
+                script.append(install(step))
             elif step.kind == "env":
                 changes = [f"ENV {name}={json.dumps(value).replace('$', chr(92) + '$')}" for name, value in step.pairs]
             else:
                 mounts.update({str(Path(remote_runtime.__file__).parent): f"{CODE}/remote_runtime"})
-                script += await asyncio.to_thread(_script, step, given, work.context)
+                script += await asyncio.to_thread(script_of, step, given, work.context)
             recipe = Recipe(self.tag(below), "\n".join(script), mounts, changes, labels)
             await self._kept(recipe, digest, work.begun, work.tell)
-
-    async def _packages(self, step: Step, python: str, given: Path, work: Work) -> list[str]:
-        """Fetch what a step installs; return its options that are no matter of where it comes from."""
-        await self._fetch(step.words, step.options, python, given / "wheels", work.context, work.begun, work.tell)
-        kept: list[str] = []
-        rest = iter(step.options)
-        for word in rest:
-            if word in _INDEX_OPTIONS:
-                next(rest, None)
-            elif not word.startswith(tuple(f"{name}=" for name in _INDEX_OPTIONS)) and word != "--no-index":
-                kept.append(word)
-        return kept
 
     async def _fetch(
         self, words: Sequence[str], options: Sequence[str], python: str, wheels: Path, context: Context,
@@ -231,14 +248,12 @@ class DockerBuilder(Builder):
         """Have this machine's pip fetch wheels for the container's Python and system."""
         wheels.mkdir()
         command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input",
-                   "--progress-bar=off", "--dest", str(wheels), *_platform(python), *options, "--", *words]  # fmt: skip
-        lines: list[str] = []
+                   "--progress-bar=off", "--dest", str(wheels), *platform_words(python), *options]  # fmt: skip
         with installers.netrc_of(context.logins, context.secrets, os.environ) as netrc:
             variables = {**installers.variables_of(os.environ), **netrc}
-            code, lines = await commands.run(Command(command, variables, wheels), lambda line: say(line))
+            code, lines = await commands.run(Command([*command, "--", *words], variables, wheels), say)
         if code:
-            redact = redactor_of(context)
-            raise failed_step(begun, code, map(redact, lines))
+            raise failed_step(begun, code, map(redactor_of(context), lines))
 
     async def _kept(self, recipe: Recipe, digest: str, begun: StepBegun, say: Say) -> None:
         """Run a recipe and keep its layer, or leave nothing of it."""
@@ -276,60 +291,3 @@ class DockerBuilder(Builder):
     def _scratch(self) -> tempfile.TemporaryDirectory[str]:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         return tempfile.TemporaryDirectory(prefix="step-", dir=self._root)
-
-
-def _platform(python: str) -> list[str]:
-    """Return pip's words for wheels of a Python on this machine's kind of Linux."""
-    machine, digits = platform.machine(), python.replace(".", "")
-    words = ["--only-binary=:all:", "--python-version", python, "--implementation", "cp"]
-    for abi in (f"cp{digits}", "abi3", "none"):
-        words += ["--abi", abi]
-    for name in (*(f"manylinux_{glibc}" for glibc in _GLIBCS), "manylinux2014", "linux"):
-        words += ["--platform", f"{name}_{machine}"]
-    return words
-
-
-def _install(step: Step, options: Sequence[str]) -> str:
-    """Return the command that installs what was fetched; what is there already and suits stays."""
-    names = [word.partition("@")[0].strip() if " @ " in word else word for word in step.words]
-    return (
-        f"$PY -m pip install --no-index --find-links {GIVEN}/wheels --no-cache-dir --disable-pip-version-check "
-        f"--root-user-action ignore {shlex.join([*options, '--', *names])}"
-    )
-
-
-def _script(step: Step, given: Path, context: Context) -> list[str]:
-    """Return the commands of a step that installs no packages of an index, and put what it takes where it finds it."""
-    words = shlex.join(step.words)
-    for file in step.files:
-        _put(replace(file, path=file.path.lstrip("/")), given / _kind(file), context)
-    scripts: Mapping[str, Sequence[str]] = {
-        "apt": (f"apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {words}",
-                "rm -rf /var/lib/apt/lists/*"),
-        "run": [line for command in step.words for line in (f"echo {shlex.quote('$ ' + command)}", f"( {command}\n)")],
-        "workdir": (f"mkdir -p {words}; cd {words}; pwd > {WORK}/.directory",),
-        "function": (f"PYTHONPATH={CODE} $PY -m remote_runtime.worker.imagestep {GIVEN}/inside/function.pickle",),
-        "modules": (f"cp -R {GIVEN}/inside/. $($PY -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')/",),
-        "files": (f"test ! -d {GIVEN}/inside || cp -R {GIVEN}/inside/. ./",
-                  f"test ! -d {GIVEN}/outside || cp -R {GIVEN}/outside/. /"),
-    }  # fmt: skip
-    return [*scripts[step.kind]]
-
-
-def _kind(file: Content) -> str:
-    return "outside" if file.path.startswith("/") else "inside"
-
-
-def _put(file: Content, folder: Path, context: Context) -> None:
-    target = folder / file.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(context.path(file), target)
-    target.chmod(0o755 if file.executable else 0o644)
-
-
-def _write_variables(path: Path, work: Work) -> None:
-    """Write what a step's commands have as variables, and no layer keeps: the host's proxies, the step's secrets."""
-    found = {name: os.environ[name] for name in _PROXIES if name in os.environ}
-    found.update(work.secrets())
-    path.touch(mode=0o600)
-    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in found.items()))

@@ -22,7 +22,17 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from remote_runtime.engines import commands, installers
-from remote_runtime.engines.building import Builder, Built, Context, Say, StepBegun, Work, failed_step, redactor_of
+from remote_runtime.engines.building import (
+    Builder,
+    Built,
+    Context,
+    Say,
+    StepBegun,
+    Work,
+    differing,
+    failed_step,
+    redactor_of,
+)
 from remote_runtime.engines.commands import Command
 from remote_runtime.engines.venv_layers import Layer, copy_tree, layer_at, own_sites, packages_in, site_of
 from remote_runtime.wire.failures import Failed
@@ -125,11 +135,10 @@ class VenvBuilder(Builder):
         before = (*other.sites, *other.below) if other else ()
         mine = (*layer.sites, *layer.below)
         old, new = packages_in([*before, *(other or layer).own_runtime]), packages_in([*mine, *layer.own_runtime])
-        added = tuple(f"{name} {version}" for name, version in new.items() if name not in old)
-        changed = tuple(f"{n} {old[n]} -> {v}" for n, v in new.items() if old.get(n, v) != v)
+        told = differing(built, new, old)
         goes_on = mine[len(mine) - len(before) :] == before and (other or layer).minor == layer.minor == OWN
-        live = mine[: len(mine) - len(before)] if goes_on and not changed else ()
-        return replace(built, added=added, changed=changed, live=live)
+        live = mine[: len(mine) - len(before)] if goes_on and not told.changed else ()
+        return replace(told, live=live)
 
     def _folder(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):

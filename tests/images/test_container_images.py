@@ -45,7 +45,7 @@ class Workshop:
 
     def build(self, image: Image) -> Built:
         plan = image.plan()
-        self.digests.update(plan.spec.layers[1:])
+        self.digests.update(plan.spec.layers)
         files = self.root / "files"
         files.mkdir(exist_ok=True)
         for digest, source in plan.sources.items():
@@ -115,6 +115,8 @@ def test_every_kind_of_step(shop: Workshop, fresh: Image, tmp_path: Path) -> Non
     shop.builder.furnish(built.digest, session)
     assert (session / "in/said.txt").read_text() == 'he said "$5" from here\n'
     assert (session / "in/made.txt").read_text() == "v1.0"
+    more = asyncio.run(shop.builder.compare(built, fresh.plan().spec.digest))
+    assert more.added == ("tiny_one 1.0",) and not more.changed and not more.live
     again = [news.reused for news in shop.said if isinstance(news, StepBegun)]
     shop.said.clear()
     shop.build(image)
