@@ -45,7 +45,7 @@ class Workshop:
 
     def build(self, image: Image) -> Built:
         plan = image.plan()
-        self.digests.update(plan.spec.layers)
+        self.digests.update((*plan.spec.layers, f"file-{plan.spec.base.name}"))
         files = self.root / "files"
         files.mkdir(exist_ok=True)
         for digest, source in plan.sources.items():
@@ -154,7 +154,7 @@ def test_a_step_that_fails_is_named_and_leaves_nothing(shop: Workshop, fresh: Im
 
 def test_a_cancelled_build_leaves_no_container(shop: Workshop, fresh: Image) -> None:
     spec = fresh.run_commands("echo begun; sleep 63").plan().spec
-    shop.digests.update(spec.layers[1:])
+    shop.digests.update(spec.layers)
 
     async def cancelled() -> None:
         begun = asyncio.Event()
@@ -189,7 +189,6 @@ def test_a_dockerfile_begins_an_image(shop: Workshop, tmp_path: Path) -> None:
         pytest.skip("the engine has no warmcell-base:py3.11")
     shop.builder = DockerBuilder(shop.root / "images", lambda python: shop.base, ("cloudpickle",))
     image = Image.from_dockerfile(tmp_path / "Dockerfile", context_dir=tmp_path / "context")
-    shop.digests.update(image.plan().spec.layers)
     built = shop.build(image)
     assert built.python == "3.11"
     assert shop.run(built, "cat /srv/f.txt; echo; python -c 'import cloudpickle, sys; print(sys.prefix)'")[1] == "/opt/python"
