@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from jupyter_ext import connecting, files, grammar, modules, reports, worlds
+from jupyter_ext import connecting, files, grammar, images, modules, pips, reports, worlds
 from jupyter_ext.connection import Connection, Defaults
 from jupyter_ext.far import Far
 from jupyter_ext.grammar import Command
@@ -53,13 +53,18 @@ def _status(connection: Connection, command: Command) -> Report:
 def _use(connection: Connection, command: Command) -> Report:
     idle = command.options.get("idle")
     before = Defaults() if "reset" in command.options else connection.defaults
+    picked = images.choose(connection, str(command.options["image"])) if "image" in command.options else None
     wishes = worlds.wished(command.options, before.wishes)
+    if picked is not None:
+        wishes = replace(wishes, environment=picked.environment(wishes.environment))
     chosen = Defaults(
         command.args[0] if command.args else before.target,
         str(command.options.get("session", before.session)),
         before.idle_s if idle is None else grammar.parse_duration(str(idle)),
         "no-wait" in command.options or (before.no_wait and not command.options and not command.args),
         wishes,
+        before.image if picked is None else picked.image,
+        before.later if picked is None else None,
     )
     considered = _considered(connection, chosen) if worlds.says_something(command.options) else None
     connection.choose(chosen)
@@ -70,6 +75,8 @@ def _use(connection: Connection, command: Command) -> Report:
     )
     idle_text = f"after {idle_s:g} s without a run" if idle_s else "when somebody waits for it"
     pairs = {"target": target, "session": connection.session_name(target), "released": idle_text}
+    if chosen is not None:
+        pairs["image"] = chosen.title
     if connection.defaults.no_wait:
         pairs["held device"] = "an error; `%gpu use` without --no-wait lets cells queue again"
     pairs |= worlds.told(wishes) | (worlds.found(considered) if considered is not None else {})
@@ -113,6 +120,10 @@ def _secret(connection: Connection, command: Command) -> Report:
         values = {variable: getpass.getpass(f"{variable}: ") for variable in variables}
         Secret.from_dict(values).create(name, overwrite="overwrite" in command.options, runtime=runtime)
     return reports.secrets(runtime.secrets(pb.SecretsRequest(list=pb.Empty())))
+
+
+def _pip(connection: Connection, command: Command) -> Report:
+    return pips.install(connection, command.args)
 
 
 def _ps(connection: Connection, command: Command) -> Report:
@@ -262,6 +273,7 @@ COMMANDS: Mapping[str, Callable[[Connection, Command], Any]] = {
     "status": _status,
     "use": _use,
     "connect": connecting.run,
+    "pip": _pip,
     "ps": _ps,
     "logs": _logs,
     "attach": _attach,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ from remote_runtime.wire import messages_pb2 as pb
 
 if TYPE_CHECKING:
     from jupyter_ext.jobs import Job
+    from kernel_proxy.image import Image
+    from remote_runtime.wire.specs import Environment
 
 Say = Callable[[str], None]
 
@@ -48,6 +50,8 @@ class Defaults:
         idle_s: Seconds without a run after which the session is released; None leaves the setting.
         no_wait: Whether a held device is an error rather than waited for.
         wishes: What sessions are opened with.
+        image: The image among the wishes, with what was added since; None for the runtime's own.
+        later: What a session is made with that is opened when the ones of now are gone; None for the same.
     """
 
     target: str = ""
@@ -55,6 +59,8 @@ class Defaults:
     idle_s: float | None = None
     no_wait: bool = False
     wishes: Wishes = NONE
+    image: Image | None = None
+    later: Environment | None = None
 
 
 class Connection:
@@ -208,6 +214,7 @@ class Connection:
         """
         found = self.opened(target)
         if found is None:
+            self._renew()
             target = self.target(target)
             saved_s = self.ahead.saved_s(target, self.defaults.wishes)
             if saved_s is not None:
@@ -215,6 +222,13 @@ class Connection:
             found = self._open(self.session_name(target), target, say, no_wait=no_wait or self.defaults.no_wait)
         self._last = found
         return found
+
+    def _renew(self) -> None:
+        """Go over to what was chosen for sessions that are opened now."""
+        chosen = self.defaults
+        if chosen.later is not None:
+            wishes = replace(chosen.wishes, environment=chosen.later)
+            self.defaults = replace(chosen, wishes=wishes, later=None)
 
     def opened(self, target: str = "") -> Far | None:
         """Return the session for a target if it is open; nothing is started."""

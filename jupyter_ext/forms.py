@@ -28,6 +28,7 @@ class CommandForm:
         read: Checks the operands and returns them as they are used.
         planned: Whether it is not there yet.
         extra: What one more operand is called, which may always be missing; empty for none, `…` at the end for more.
+        is_raw: Whether its words are another program's, flags among them.
     """
 
     help: str
@@ -36,6 +37,7 @@ class CommandForm:
     read: Callable[[Sequence[str]], tuple[str, ...]] = tuple
     planned: bool = False
     extra: str = ""
+    is_raw: bool = False
 
     @property
     def most(self) -> int:
@@ -94,6 +96,7 @@ CELL_FLAGS: tuple[Flag, ...] = (
     ),
     Flag(("--max-cost",), "stop the run before it costs more", "X", options.amount, planned=True),
     Flag(("--no-wait",), "fail rather than queue for a device that somebody holds"),
+    Flag(("--image",), "run in a session of this image: a variable, a requirements file, or a tag", "I"),
     Flag(("--fresh",), "ship every captured name again"),
     Flag(("--dry-run",), "show what would travel, and run nothing"),
     ENV,
@@ -106,7 +109,7 @@ _USE_FLAGS = (
     Flag(("--session",), "share a session by its name", "S"),
     Flag(("--idle",), "release the session after this time without a run", "T", options.duration_text),
     Flag(("--no-wait",), "let the cells fail rather than queue for a device that somebody holds"),
-    Flag(("--image",), "the image that workers start from", "I", planned=True),
+    Flag(("--image",), "the image that workers run in: a variable, a requirements file, a tag, or `none`", "I"),
     Flag(("--budget",), "stop when this much is spent", "X", options.amount, planned=True),
     *FLAGS_OF_USE,
 )
@@ -127,6 +130,7 @@ COMMANDS: Mapping[str, CommandForm] = {
     "connect": CommandForm(
         "where cells run; WHERE is `ssh://user@host`, an https address, or `local`", extra="WHERE", read=_place
     ),
+    "pip": CommandForm("add packages to the image, and to the session where that is safe", "install…", is_raw=True),
     "ps": CommandForm("the runs"),
     "logs": CommandForm("what a run has put out", "RUN"),
     "attach": CommandForm("replay a run's output and follow it", "RUN"),

@@ -52,6 +52,7 @@ class CellRequest:
         timeout_s: Seconds until the run is stopped, None for no limit.
         max_cost: The most the run may cost, None for no limit.
         no_wait: Whether a device that somebody holds is an error.
+        image: What names the image of its session, None for the notebook's.
         fresh: Whether every captured name is shipped again.
         dry_run: Whether only the plan is shown.
         quiet: Whether there is no status and no receipt.
@@ -71,6 +72,7 @@ class CellRequest:
     timeout_s: float | None = None
     max_cost: float | None = None
     no_wait: bool = False
+    image: str | None = None
     fresh: bool = False
     dry_run: bool = False
     quiet: bool = False
@@ -135,6 +137,7 @@ def parse_cell_line(line: str) -> CellRequest:
         background_name=background if isinstance(background, str) else None,
         timeout_s=given.get("timeout"),
         no_wait="no-wait" in given,
+        image=given.get("image"),
         fresh="fresh" in given,
         dry_run="dry-run" in given,
         quiet="quiet" in given,
@@ -255,6 +258,8 @@ def _command(source: str) -> Command:
         elsewhere = "put statements in a `%%gpu` cell; `%gpu -h` lists the commands"
         hint = f"did you mean `%gpu {near[0]}`?" if near else elsewhere
         raise GrammarError(f"`{redacted(source)}` is neither a command of `%gpu` nor an expression", hint)
+    if form.is_raw and rest and rest[0] not in HELP_FLAG.spellings:
+        return Command(name, tuple(rest))
     scanned = options.scan(rest, (*form.flags, HELP_FLAG))
     if "help" in scanned.values:
         return Command("help", (name,))

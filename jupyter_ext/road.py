@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from jupyter_ext import absent, display, modules, names, reports, tracebacks, worlds
+from jupyter_ext import absent, display, images, modules, names, reports, tracebacks, worlds
 from jupyter_ext.binding import Wishes
 from jupyter_ext.cells import Cell
 from jupyter_ext.connection import Connection
@@ -48,7 +48,7 @@ def run_cell(connection: Connection, cell: Cell) -> Any:
     plan = plan_of(connection, cell)
     if cell.request.dry_run:
         return rehearse(connection, cell, plan)
-    with status_line(connection, cell.request.quiet) as status:
+    with images.in_image(connection, cell.request.image), status_line(connection, cell.request.quiet) as status:
         trip = board(connection, cell, plan, status)
         if cell.request.background:
             return Job.depart(trip, send(trip, cell, plan), cell.request.background_name)

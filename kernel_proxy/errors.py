@@ -25,6 +25,7 @@
     +-- DivergedError           a name was changed here and in the session
     +-- TransferError           a value arrived and could not be rebuilt, or could not leave
     +-- DiskFull                a disk of the runtime, or of this machine, is full
+    +-- ImageError              an image cannot be built
     +-- FilesError              a file here or in the session cannot be read, written or reached
     +-- RuntimeDefect           a defect of ours
     |   +-- ProtocolError       a frame was cut, doubled or of another version
@@ -162,6 +163,10 @@ class FilesError(WarmcellError):
     """A file here or in the session's working directory cannot be read, written or reached."""
 
 
+class ImageError(WarmcellError):
+    """An image cannot be described or built; the message has the step and its last lines."""
+
+
 class RuntimeDefect(WarmcellError):
     """Something happened that never should: a defect of the runtime itself."""
 
@@ -213,6 +218,7 @@ CLASSES: Mapping[str, type[WarmcellError]] = {
     "evicted": TransferError,
     "diverged": DivergedError,
     "files": FilesError,
+    "image": ImageError,
     "busy": TargetBusy,
     "unavailable": RuntimeUnavailable,
     "internal": RuntimeDefect,

@@ -17,13 +17,15 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from kernel_proxy import lane
+from kernel_proxy import builds, lane
 from kernel_proxy.asks import Asks
+from kernel_proxy.builds import Hearer
 from kernel_proxy.channel import Address, Door, Frames, is_away
 from kernel_proxy.discovery import Found
 from kernel_proxy.errors import RuntimeDefect, RuntimeUnavailable, WarmcellError
 from kernel_proxy.finding import Finder
 from kernel_proxy.greeting import compared
+from kernel_proxy.image_steps import Plan
 from kernel_proxy.parcels import Outgoing
 from kernel_proxy.session import Session
 from kernel_proxy.settings import GRPC, Settings, load_settings
@@ -216,6 +218,10 @@ class Runtime(Asks):
     def relay(self, outgoing: Iterable[bytes], session_id: str, token: str) -> Frames:
         """Open a stream to a session's worker through the gateway."""
         return self._gateway().frames("Relay", outgoing, {SESSION: session_id, SESSION_TOKEN: token})
+
+    def build(self, plan: Plan, hearer: Hearer, parent: str = "") -> pb.Built:
+        """Build an image; see `builds.build`."""
+        return self._again(lambda door: builds.build(door, plan, hearer, parent))
 
     def close(self) -> None:
         """Detach from every session and the gateway; everything lives on at the runtime."""

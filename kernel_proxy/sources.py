@@ -213,7 +213,7 @@ def _fitting(
 
 def _metadata(parts: Iterable[Part]) -> Iterator[tuple[tuple[str, str], File]]:
     for part in parts:
-        found = metadata_of(part.place.name) if part.place.kind != "namespace" else None
+        found = metadata_of(part.place.name, part.place.paths[0]) if part.place.kind != "namespace" else None
         if found is not None:
             yield (os.path.dirname(part.place.paths[0]), found[0]), found[1]
 

@@ -11,10 +11,15 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from kernel_proxy.errors import CaptureError
 from kernel_proxy.gates import SECRET_WORDS, words
@@ -28,6 +33,9 @@ DATA_FILE_BYTES = 1_000_000
 
 FOLDERS = 2000
 """Folders of one package that are looked into."""
+
+_LAYOUTS = ("", "src", "lib", "python")
+"""Where a project has its packages."""
 
 COMPILED = (".so", ".pyd", ".dylib", ".dll")
 _SECRET = SECRET_WORDS | {"secrets", "credentials", "pem"}
@@ -84,23 +92,45 @@ def part_of(place: Place, shelf: Shelf) -> Part:
 
 
 @functools.lru_cache(maxsize=256)
-def metadata_of(name: str) -> tuple[str, File] | None:
+def metadata_of(name: str, path: str = "") -> tuple[str, File] | None:
     """Return what an editable install says of a package, `importlib.metadata.version` among it, and where it lies.
 
     Args:
         name: A top-level module, installed under its own name.
+        path: Where it lies: by this it is found though its distribution has another name.
     """
-    try:
-        found = metadata.distribution(name)
-        text, url = found.read_text("METADATA"), json.loads(found.read_text("direct_url.json") or "{}")
-        is_editable = bool(url.get("dir_info", {}).get("editable"))
-    except (metadata.PackageNotFoundError, OSError, ValueError, AttributeError):
+    found = next((each for each in _editables() if _is_of(each, name, path)), None)
+    text = found[1].read_text("METADATA") if found is not None else None
+    if found is None or text is None:
         return None
-    if text is None or not is_editable:
-        return None
-    content = text.encode()
-    under = f"{found.metadata['Name'].replace('-', '_')}-{found.version}.dist-info/METADATA"
+    content, distribution = text.encode(), found[1]
+    under = f"{distribution.metadata['Name'].replace('-', '_')}-{distribution.version}.dist-info/METADATA"
     return under, File(under, content, sources.digest_of(content))
+
+
+def _editables() -> list[tuple[str, metadata.Distribution]]:
+    """Return the editable installs of this process, each with its project's folder."""
+    return _editables_on(tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=4)
+def _editables_on(path: tuple[str, ...]) -> list[tuple[str, metadata.Distribution]]:
+    found = []
+    for distribution in metadata.distributions(path=list(path)):
+        with suppress(OSError, ValueError, AttributeError):
+            url = json.loads(distribution.read_text("direct_url.json") or "{}")
+            if url.get("dir_info", {}).get("editable"):
+                found.append((url2pathname(urlsplit(url.get("url", "")).path), distribution))
+    return found
+
+
+def _is_of(editable: tuple[str, metadata.Distribution], name: str, path: str) -> bool:
+    """Tell whether an editable install is that of a module: by its name, or by where the project has its packages."""
+    folder, distribution = editable
+    own_name = str(distribution.metadata["Name"] or "")
+    is_named = re.sub(r"[-_.]+", "_", own_name).lower() == name.lower()
+    where = os.path.dirname(os.path.realpath(path)) if path else ""
+    return is_named or bool(folder and where and where in {os.path.join(folder, part).rstrip("/") for part in _LAYOUTS})
 
 
 class _Walk:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jupyter_ext.names import plan
     from kernel_proxy.errors import WarmcellError
     from kernel_proxy.handles import Handle
+    from kernel_proxy.image import Image
     from kernel_proxy.runtime import connect
     from kernel_proxy.secret import Secret
     from kernel_proxy.volume import Volume
@@ -24,6 +25,7 @@ __all__ = [
     "Handle",
     "Secret",
     "Volume",
+    "Image",
     "WarmcellError",
     "__version__",
     "connect",
@@ -34,6 +36,7 @@ __all__ = [
 
 _HOMES = {
     "Handle": "kernel_proxy.handles",
+    "Image": "kernel_proxy.image",
     "WarmcellError": "kernel_proxy.errors",
     "connect": "kernel_proxy.runtime",
     "Secret": "kernel_proxy.secret",

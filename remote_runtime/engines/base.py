@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from remote_runtime.engines.building import Builder
 from remote_runtime.engines.records import MemoryRecords, WorkerRecords
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
@@ -210,6 +211,11 @@ class Engine(ABC):
     @property
     def starting(self) -> Starting | None:
         """How workers start here, for a status; None while that is not known, or where there is but one way."""
+        return None
+
+    @property
+    def builder(self) -> Builder | None:
+        """What builds this engine's images; None where it runs none."""
         return None
 
     async def admit(self, environment: Environment) -> Environment:

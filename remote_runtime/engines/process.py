@@ -32,11 +32,12 @@ from remote_runtime.engines.base import (
     WorkerSpec,
     WorkerStatus,
 )
+from remote_runtime.engines.environments import Environments
 from remote_runtime.engines.local import Local, listens
 from remote_runtime.engines.notheld import NOT_HELD
-from remote_runtime.engines.worlds import Worlds
+from remote_runtime.engines.venvs import VenvBuilder
 from remote_runtime.engines.zygote import Zygote, tail
-from remote_runtime.wire import lane, limits, versions
+from remote_runtime.wire import lane, limits
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.specs import Environment, Mount, environment_from
@@ -66,7 +67,7 @@ class ProcessEngine(Engine):
         self._declared = host.simulated(settings.simulate)
         self._records = settings.records
         self._zygote = Zygote(settings, self._reported)
-        self._worlds = Worlds(settings, self._reported)
+        self._environments = Environments(settings, self._reported)
         self._workers: dict[str, Local] = {}
         self._reports: dict[str, Exit] = {}
         self._watchers: list[asyncio.Queue[WorkerEvent | None]] = []
@@ -85,24 +86,23 @@ class ProcessEngine(Engine):
         """What the zygote has said of itself, once it has imported and chosen."""
         return self._zygote.starting
 
+    @property
+    def builder(self) -> VenvBuilder:
+        """What makes virtual environments of images."""
+        return self._environments.builder
+
     async def admit(self, environment: Environment) -> Environment:
-        """Find the interpreter, give it what it lacks, and see where mounts and volumes can be."""
-        await super().admit(replace(environment, python="", mounts=(), volumes=()))
-        self.places(environment)
-        if not environment.python:
-            return environment
-        found = (await self._worlds.find(environment.python)).interpreter
-        return replace(environment, python="" if found.is_own else found.path)
+        """Find the interpreter or the image, give it what it lacks, and see where mounts and volumes can be."""
+        await super().admit(replace(environment, image="", python="", mounts=(), volumes=()))
+        return await self._environments.admit(environment)
 
     async def versions(self, environment: Environment) -> pb.Versions:
         """Return those of the interpreter and its packages."""
-        if not environment.python:
-            return versions.here()
-        return (await self._worlds.find(environment.python)).interpreter.versions
+        return await self._environments.versions(environment)
 
     def places(self, environment: Environment) -> Sequence[Mount]:
         """Return links; see `places`."""
-        return places.places_of(environment, self.settings.state / places.VOLUMES)
+        return self._environments.places(environment)
 
     def remarks(self, environment: Environment) -> Sequence[str]:
         """Say what links do not hold, and where they are."""
@@ -110,7 +110,8 @@ class ProcessEngine(Engine):
 
     async def inventory(self) -> Sequence[Device]:
         """Return real devices, declared ones and the processor; NVML can be slow and is asked in a thread."""
-        parent = self._zygote.mark.pid if self._zygote.mark else None
+        mark = self._zygote.mark
+        parent = mark.pid if mark else None
         return await asyncio.to_thread(host.inventory, self._declared, parent)
 
     async def check(self, spec: WorkerSpec) -> Verdict:
@@ -156,8 +157,7 @@ class ProcessEngine(Engine):
             "worker_id": worker.spec.worker_id, "socket": str(worker.socket), "secret": worker.spec.secret,
             "directory": str(directory), "log": str(self._log(worker.spec.worker_id)),
         }  # fmt: skip
-        python = worker.spec.environment.python
-        zygote = await self._worlds.zygote(python) if python else self._zygote
+        zygote = await self._environments.zygote(worker.spec.environment) or self._zygote
         try:
             return await asyncio.wait_for(zygote.keeper(message), START_S)
         except asyncio.TimeoutError as error:
@@ -224,18 +224,10 @@ class ProcessEngine(Engine):
         worker.gone.set()
         self._workers.pop(worker.spec.worker_id, None)
         self._remove_files(worker.spec.worker_id, worker.socket)
-        self._leave(worker.spec.environment)
+        self._environments.left(worker.spec.environment, self._made_with)
 
-    def _leave(self, environment: Environment) -> None:
-        """Take back what only workers of this environment needed."""
-        left = [worker.spec.environment for worker in self._workers.values()]
-        if environment.mounts or environment.volumes:
-            places.lift_absolute(self._seen(environment), [p for other in left for p in self._seen(other)])
-        if environment.python:
-            self._worlds.left(environment.python, lambda: {w.spec.environment.python for w in self._workers.values()})
-
-    def _seen(self, environment: Environment) -> Sequence[Mount]:
-        return places.wanted(environment, self.settings.state / places.VOLUMES)
+    def _made_with(self) -> Sequence[Environment]:
+        return [worker.spec.environment for worker in self._workers.values()]
 
     def _remove_files(self, worker_id: str, path: Path) -> None:
         records.remove(path)
@@ -265,9 +257,7 @@ class ProcessEngine(Engine):
                 self._adopt(worker_id, record)
         living = [*self._workers.values()]
         self._spawn(self._zygote.meet())
-        for python in {worker.spec.environment.python for worker in living} - {""}:
-            self._worlds.expect(python)
-        self._spawn(self._worlds.meet())
+        self._spawn(self._environments.meet([worker.spec.environment for worker in living]))
         return [WorkerStatus(w.spec, w.phase, f"unix:{w.socket}", w.pid) for w in living]
 
     def _adopt(self, worker_id: str, record: records.Facts) -> None:
@@ -275,7 +265,7 @@ class ProcessEngine(Engine):
         made_with = environment_from(record.get("environment"))
         if not mark.pid or not mark.alive:
             self._remove_files(worker_id, Path(record.get("socket") or self._socket(worker_id)))
-            self._leave(made_with)
+            self._environments.left(made_with, self._made_with)
             return
         spec = WorkerSpec(worker_id, record["secret"], (), record.get("labels", {}), made_with)
         worker = Local(spec, Path(record["socket"]), mark)
@@ -315,12 +305,12 @@ class ProcessEngine(Engine):
     async def boot_log(self, worker_id: str) -> str:
         """Return what a keeper wrote, or the zygote where the keeper wrote nothing."""
         worker = self._workers.get(worker_id)
-        python = worker.spec.environment.python if worker is not None else ""
-        return tail(self._log(worker_id)) or (self._worlds.log(python) if python else self._zygote.log())
+        log = self._environments.log(worker.spec.environment) if worker is not None else None
+        return tail(self._log(worker_id)) or (self._zygote.log() if log is None else log)
 
     async def retire(self) -> None:
         """End the zygotes."""
-        await self._worlds.retire()
+        await self._environments.retire()
         await self._zygote.end(_KILL_S)
 
     async def close(self) -> None:
@@ -332,7 +322,7 @@ class ProcessEngine(Engine):
         for worker in self._workers.values():
             worker.unwatch()
         self._zygote.close()
-        self._worlds.close()
+        self._environments.close()
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from remote_runtime.engines.base import Engine
-from remote_runtime.gateway import caches
+from remote_runtime.gateway import caches, matching
 from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.mounts import allowed
 from remote_runtime.gateway.secrets import Secrets
@@ -44,8 +44,9 @@ class Admission:
         """
         asked = environment_of(request.environment)
         if asked == OWN:
-            return await self.engine.admit(OWN)
-        return await self.engine.admit(await asyncio.to_thread(self._resolved, asked, request.user))
+            return await matching.admitted(self.engine, OWN, request.versions)
+        resolved = await asyncio.to_thread(self._resolved, asked, request.user)
+        return await matching.admitted(self.engine, resolved, request.versions)
 
     def _resolved(self, asked: Environment, user: str) -> Environment:
         mounts = tuple(allowed(mount, self._config.policy.mounts) for mount in asked.mounts)

@@ -21,6 +21,7 @@ from remote_runtime.engines.base import Engine, Exit, Starting
 from remote_runtime.gateway import checkup
 from remote_runtime.gateway.admission import Admission
 from remote_runtime.gateway.books import Books
+from remote_runtime.gateway.builds import Builds
 from remote_runtime.gateway.care import Care
 from remote_runtime.gateway.checkup import Facts
 from remote_runtime.gateway.config import Config
@@ -74,6 +75,7 @@ class Gateway:
         self._admission = Admission(config, engine)
         ways = Ways(self._pool, self._queue, self._sessions, self.care, outlook, books, self._admission)
         self._opener = Opener(ways, clock, config.lease_memory_bytes)
+        self._builds = Builds(engine, config.state / "images" / "files")
 
     @property
     def finished(self) -> asyncio.Event:
@@ -102,6 +104,7 @@ class Gateway:
     async def close(self) -> None:
         """End every worker that nobody holds, and the zygote where none is left; sessions live on."""
         self.care.close()
+        await self._builds.close()
         await self._pool.drain()
         if not self._pool.slots:
             await self._engine.retire()
@@ -155,6 +158,21 @@ class Gateway:
     def _tidy(self) -> None:
         for slot in self._pool.tidy():
             self.care.spawn(self._pool.discard(slot))
+    def build(self, request: pb.BuildRequest) -> AsyncIterator[pb.BuildUpdate]:
+        """Build an image: its log, then what was built; or which files lack.
+
+        Raises:
+            Failed: The engine cannot build it, or a step failed.
+        """
+        return self._builds.build(request)
+
+    async def supply(self, request: pb.SupplyRequest) -> pb.SupplyReply:
+        """Take a piece of a file that an image needs.
+
+        Raises:
+            Failed: It is not what was announced, or the disk is full.
+        """
+        return await self._builds.supply(request)
 
     async def release(self, request: pb.ReleaseRequest) -> pb.ReleaseReply:
         """End a session.

@@ -64,6 +64,7 @@ STATUS: Mapping[str, grpc.StatusCode] = {
     "evicted": _Code.FAILED_PRECONDITION,
     "diverged": _Code.FAILED_PRECONDITION,
     "files": _Code.FAILED_PRECONDITION,
+    "image": _Code.FAILED_PRECONDITION,
     "busy": _Code.FAILED_PRECONDITION,
     "unavailable": _Code.UNAVAILABLE,
     "internal": _Code.INTERNAL,

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
+from remote_runtime.gateway import builds
 from remote_runtime.gateway.admission import Admission
 from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.care import Care
@@ -214,6 +215,8 @@ class Opener:
             tuple(self._admission.engine.places(environment)),
         )  # fmt: skip
         self._books.start(waiter.session_id, [device.id for device in chosen.devices])
+        directory = self._sessions.directories.take(waiter.name, self._sessions.guest(request.user))
+        await builds.furnish(self._admission.engine, environment, directory)
         try:
             await self._sessions.begin(opening)
         except Refused as refused:

@@ -29,6 +29,8 @@ METHODS: Mapping[str, str] = {
     "Lend": RUN,
     "Secrets": RUN,
     "Volumes": RUN,
+    "Build": RUN,
+    "Supply": RUN,
     "Release": RUN,
     "Exit": RUN,
     "Relay": RUN,

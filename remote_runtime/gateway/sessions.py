@@ -92,7 +92,7 @@ class Sessions:
         """Return a user's sessions."""
         return [s for s in self.by_id.values() if s.record.user == user]
 
-    def _guest(self, user: str) -> str:
+    def guest(self, user: str) -> str:
         """Return a user's name, "" of the runtime's own account: its files lie where they always have."""
         return "" if user == self._own_user else user
 
@@ -115,7 +115,7 @@ class Sessions:
 
     async def _undo(self, slot: Slot, opening: Opening, error: BaseException) -> None:
         self._books.never_was(opening.session_id)
-        self.directories.free(opening.name, self._guest(opening.user))
+        self.directories.free(opening.name, self.guest(opening.user))
         if isinstance(error, (Refused, StoreFailed)) or (
             isinstance(error, Failed) and error.code in ("disk-full", "files")
         ):
@@ -127,13 +127,13 @@ class Sessions:
         record = SessionRecord(
             opening.session_id, opening.name, opening.notebook, opening.target, opening.user,
             secrets.token_urlsafe(32), slot.worker_id, 1, opening.devices,
-            str(self.directories.take(opening.name, self._guest(opening.user))), opening.idle_s, time.time(),
+            str(self.directories.take(opening.name, self.guest(opening.user))), opening.idle_s, time.time(),
             opening.kind.environment, opening.share_bytes,
         )  # fmt: skip
         # Written before the claim: no worker is ever claimed that the next gateway would not find.
         await self._books.begin(record)
         session = Session(record, slot)
-        self.directories.link(record.name, opening.places, self._guest(opening.user))
+        self.directories.link(record.name, opening.places, self.guest(opening.user))
         reply = await self._keepers.call(session.keeper, "Claim", self._claim_request(record, opening), CLAIM_S)
         if not reply.claimed:
             await self._refused(session, reply.reason)
@@ -186,7 +186,7 @@ class Sessions:
             session = Session(record, slot)
             self.by_id[record.session_id] = session
             self._books.adopt(record.session_id, record.user, [device.id for device in record.devices])
-            self.directories.take(record.name, self._guest(record.user))
+            self.directories.take(record.name, self.guest(record.user))
             self._told(session, info)
             return
         if record is not None:
@@ -264,7 +264,7 @@ class Sessions:
 
     def _remember(self, record: SessionRecord, reason: str, detail: str) -> None:
         self._books.end(record, reason, detail)
-        self.directories.free(record.name, self._guest(record.user))
+        self.directories.free(record.name, self.guest(record.user))
         self.ended[record.session_id] = Ended(reason, detail, user=record.user)
         while len(self.ended) > REMEMBERED_COUNT:
             self.ended.popitem(last=False)

@@ -34,6 +34,7 @@ CODES: Mapping[str, str] = {
     EVICTED: "content that did not travel is no longer held by the session",
     "diverged": "a name was changed at both ends",
     "files": "a file of the session cannot be read, written or reached",
+    "image": "an image cannot be built",
     "busy": "the session is running another cell",
     "unavailable": "the runtime cannot be reached",
     "internal": "a defect of the runtime itself",

@@ -584,6 +584,103 @@ class DoctorReply(_message.Message):
     findings: _containers.RepeatedCompositeFieldContainer[Finding]
     def __init__(self, findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ...) -> None: ...
 
+class BuildRequest(_message.Message):
+    __slots__ = ("spec", "secrets", "logins", "parent", "user")
+    class SecretsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    LOGINS_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    spec: str
+    secrets: _containers.ScalarMap[str, str]
+    logins: _containers.RepeatedCompositeFieldContainer[Login]
+    parent: str
+    user: str
+    def __init__(self, spec: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., logins: _Optional[_Iterable[_Union[Login, _Mapping]]] = ..., parent: _Optional[str] = ..., user: _Optional[str] = ...) -> None: ...
+
+class Login(_message.Message):
+    __slots__ = ("host", "user", "password")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    user: str
+    password: str
+    def __init__(self, host: _Optional[str] = ..., user: _Optional[str] = ..., password: _Optional[str] = ...) -> None: ...
+
+class BuildUpdate(_message.Message):
+    __slots__ = ("lacking", "step", "line", "built")
+    LACKING_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    BUILT_FIELD_NUMBER: _ClassVar[int]
+    lacking: Lacking
+    step: BuildStep
+    line: str
+    built: Built
+    def __init__(self, lacking: _Optional[_Union[Lacking, _Mapping]] = ..., step: _Optional[_Union[BuildStep, _Mapping]] = ..., line: _Optional[str] = ..., built: _Optional[_Union[Built, _Mapping]] = ...) -> None: ...
+
+class Lacking(_message.Message):
+    __slots__ = ("digests",)
+    DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    digests: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, digests: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class BuildStep(_message.Message):
+    __slots__ = ("number", "count", "title", "reused")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    REUSED_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    count: int
+    title: str
+    reused: bool
+    def __init__(self, number: _Optional[int] = ..., count: _Optional[int] = ..., title: _Optional[str] = ..., reused: bool = ...) -> None: ...
+
+class Built(_message.Message):
+    __slots__ = ("digest", "reused", "took_s", "added", "changed", "live", "python")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REUSED_FIELD_NUMBER: _ClassVar[int]
+    TOOK_S_FIELD_NUMBER: _ClassVar[int]
+    ADDED_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
+    PYTHON_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    reused: bool
+    took_s: float
+    added: _containers.RepeatedScalarFieldContainer[str]
+    changed: _containers.RepeatedScalarFieldContainer[str]
+    live: _containers.RepeatedScalarFieldContainer[str]
+    python: str
+    def __init__(self, digest: _Optional[str] = ..., reused: bool = ..., took_s: _Optional[float] = ..., added: _Optional[_Iterable[str]] = ..., changed: _Optional[_Iterable[str]] = ..., live: _Optional[_Iterable[str]] = ..., python: _Optional[str] = ...) -> None: ...
+
+class SupplyRequest(_message.Message):
+    __slots__ = ("digest", "offset", "content", "last")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    offset: int
+    content: bytes
+    last: bool
+    def __init__(self, digest: _Optional[str] = ..., offset: _Optional[int] = ..., content: _Optional[bytes] = ..., last: bool = ...) -> None: ...
+
+class SupplyReply(_message.Message):
+    __slots__ = ("size_bytes",)
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    size_bytes: int
+    def __init__(self, size_bytes: _Optional[int] = ...) -> None: ...
+
 class ClaimRequest(_message.Message):
     __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes", "env", "shared_devices", "cache_bytes", "places")
     class EnvEntry(_message.Message):

@@ -37,6 +37,8 @@ GATEWAY: Mapping[str, Method] = {
     "Lend": Method(pb.LendRequest, pb.Empty),
     "Secrets": Method(pb.SecretsRequest, pb.SecretsReply),
     "Volumes": Method(pb.VolumesRequest, pb.VolumesReply),
+    "Build": Method(pb.BuildRequest, pb.BuildUpdate, "reply"),
+    "Supply": Method(pb.SupplyRequest, pb.SupplyReply),
     "Relay": Method(None, None, "both"),
     "AddToken": Method(pb.AddTokenRequest, pb.AddTokenReply),
     "ListTokens": Method(pb.ListTokensRequest, pb.TokenTable),

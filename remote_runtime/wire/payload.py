@@ -34,7 +34,7 @@ from remote_runtime.wire.order import Expand, Plan
 from remote_runtime.wire.problems import PackError, TooLarge
 from remote_runtime.wire.unpacking import UnpackError, unpack
 
-__all__ = ["Bundle", "PackError", "Packed", "TooLarge", "UnpackError", "pack", "unpack"]
+__all__ = ["Bundle", "PackError", "Packed", "TooLarge", "UnpackError", "frozen", "pack", "unpack"]
 
 INBAND_BYTES = 1024
 """Smaller buffers stay in the stream: a frame of its own would cost more than the copy."""
@@ -75,6 +75,11 @@ class Shared(Protocol):
 
     def tail(self, memo: Mapping[int, tuple[int, object]], needs: Mapping[str, tuple[str, ...]]) -> Any:
         """Return what the receiver must know, given what was written: identity -> (place, object), and `needs`."""
+
+
+def frozen(value: object) -> bytes:
+    """Return a value as one plain pickle, with the globals that its code mentions: for who has no session."""
+    return cloudpickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
 
 def pack(

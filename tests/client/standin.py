@@ -197,6 +197,11 @@ class GatewayStandIn:
 
     def Doctor(self, request: pb.DoctorRequest, context: grpc.ServicerContext) -> pb.DoctorReply:
         return pb.DoctorReply()
+    def Build(self, request: pb.BuildRequest, context: grpc.ServicerContext) -> Iterator[pb.BuildUpdate]:
+        yield pb.BuildUpdate(built=pb.Built(digest="0" * 64))
+
+    def Supply(self, request: pb.SupplyRequest, context: grpc.ServicerContext) -> pb.SupplyReply:
+        return pb.SupplyReply(size_bytes=request.offset + len(request.content))
 
     def Relay(self, frames: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         self.shown = dict(context.invocation_metadata())

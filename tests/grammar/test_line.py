@@ -104,7 +104,7 @@ def test_refuses(line: str, what: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("line", "what"),
     [("cost", "%gpu cost"), ("publish f", "%gpu publish"), ("publish f --gpu A100 --min 0", "%gpu publish"),
-     ("use A100 --image i", "--image"), ("use --budget 5.00", "--budget")],
+     ("use --budget 5.00", "--budget")],
 )  # fmt: skip
 def test_what_is_planned_says_so(line: str, what: str) -> None:
     with pytest.raises(NotYet, match=f"^`{what}` is not there yet\nhint: "):

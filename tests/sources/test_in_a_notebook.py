@@ -164,6 +164,20 @@ def test_an_editable_install_travels_with_its_version(notebook: Notebook, tmp_pa
     assert notebook.far("print(edpkg.mine)") == "edited"
 
 
+def test_an_editable_install_of_another_name_travels_with_its_version_and_its_data(notebook: Notebook, tmp_path: Path) -> None:
+    source = "from importlib import metadata, resources\nmine = metadata.version('the-project')\n"
+    source += "said = resources.files('innerpkg').joinpath('data/said.txt').read_text()"
+    write(tmp_path, {"src/innerpkg/__init__.py": source, "src/innerpkg/data/said.txt": "from a data file"})
+    info = "site-packages/the_project-3.4.dist-info"
+    write(tmp_path, {f"{info}/METADATA": "Metadata-Version: 2.1\nName: the-project\nVersion: 3.4\n", f"{info}/RECORD": ""})
+    url = f'{{"url": "file://{tmp_path}", "dir_info": {{"editable": true}}}}'
+    write(tmp_path, {f"{info}/direct_url.json": url})
+    notebook.here(f"import sys\nsys.path += [{str(tmp_path / 'src')!r}, {str(tmp_path / 'site-packages')!r}]")
+    assert notebook.far("import innerpkg\nprint(innerpkg.mine, innerpkg.said)") == "3.4 from a data file"
+    write(tmp_path, {"src/innerpkg/data/said.txt": "edited"})
+    assert notebook.far("import innerpkg\nprint(innerpkg.said)") == "edited"
+
+
 def test_what_a_finder_of_the_users_finds_travels(notebook: Notebook, tmp_path: Path) -> None:
     write(tmp_path, {"apart/found_it.py": "def f(): return 'found'"})
     finder = f"""

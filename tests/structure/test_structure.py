@@ -37,6 +37,7 @@ DOORS = {
     },
     "click": {"warmcell.cli", "warmcell.keeping", "warmcell.options", "warmcell.team"},
     "cryptography": {"remote_runtime.gateway.certificates", "remote_runtime.gateway.secrets"},
+    "docker": {"remote_runtime.engines.docker_door", "remote_runtime.engines.docker_steps"},
     "sqlite3": {"remote_runtime.gateway.store"},
     "comm": {"jupyter_ext.comms", "remote_runtime.worker.comms"},
     "starlette": {"remote_runtime.gateway.http_face"},
