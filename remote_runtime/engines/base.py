@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from remote_runtime.engines.records import MemoryRecords, WorkerRecords
+from remote_runtime.wire.failures import Failed
 
 CPU = "cpu"
 """Id and model of the device that every runtime has."""
@@ -57,6 +58,7 @@ class EngineSettings:
         spare_ttl_s: How long what serves only future workers stays after its last user.
         records: Where its workers are written down.
         start: How local workers start, where the engine has a choice: "auto", "fork" or "spawn".
+        options: The engine's own, by name.
     """
 
     state: Path
@@ -66,6 +68,7 @@ class EngineSettings:
     spare_ttl_s: float = 120.0
     records: WorkerRecords = field(default_factory=MemoryRecords)
     start: str = "auto"
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,14 @@ class Capabilities:
         isolation: What stands between two workers, such as ("process",).
         addresses: Kinds of worker addresses: "unix", "tcp".
         late_devices: Whether a worker takes its devices when it is claimed rather than when it starts.
+        pause: Whether a worker can be paused.
     """
 
     engine: str
     isolation: tuple[str, ...]
     addresses: tuple[str, ...]
     late_devices: bool
+    pause: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,11 +145,13 @@ class Exit:
         reason: "stopped", "killed", "memory", "lease", "start-failed", "node-lost" or "unknown".
         code: Exit status, None where it ended by a signal or nobody saw it.
         signal: Signal number, None where it ended by itself.
+        detail: What else is known of it, as words that follow "its worker ended:"; "" for nothing.
     """
 
     reason: str
     code: int | None = None
     signal: int | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -254,6 +261,39 @@ class Engine(ABC):
     @abstractmethod
     async def kill(self, worker_id: str) -> None:
         """Kill a worker without grace, any number of times; EXITED follows on `watch` where it was alive."""
+
+    async def enter(self, worker_id: str, directory: Path) -> str:
+        """Let a worker see a session's directory, and return where it does; the gateway calls it before a claim.
+
+        Until the worker has ended or `leave` is called, the directory may be elsewhere than the caller has put it.
+
+        Args:
+            worker_id: Which; it is ready.
+            directory: Of the session, there and empty or not.
+
+        Raises:
+            Failed: The worker is gone, or cannot get it.
+        """
+        return str(directory)
+
+    async def leave(self, worker_id: str) -> None:  # noqa: B027 - most workers see the host's own files
+        """Take the directory away from a worker that was not claimed; afterwards it is where it was."""
+
+    async def pause(self, worker_id: str) -> None:
+        """Freeze a worker that nobody uses, where `Capabilities.pause` says so; the pool calls it.
+
+        Raises:
+            Failed: This engine cannot, or the worker is gone.
+        """
+        raise Failed("unavailable", f"the engine cannot pause worker {worker_id}", "keep it warm instead")
+
+    async def resume(self, worker_id: str) -> None:
+        """Let a paused worker go on; it answers again when this returns.
+
+        Raises:
+            Failed: This engine cannot, or the worker is gone.
+        """
+        raise Failed("unavailable", f"the engine cannot resume worker {worker_id}", "use another one")
 
     @abstractmethod
     async def boot_log(self, worker_id: str) -> str:

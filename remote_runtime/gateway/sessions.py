@@ -84,6 +84,7 @@ class Sessions:
 
     async def _undo(self, slot: Slot, opening: Opening, error: BaseException) -> None:
         self._books.never_was(opening.session_id)
+        await self._pool.leave(slot)
         self.directories.free(opening.name)
         if isinstance(error, (Refused, StoreFailed)) or (isinstance(error, Failed) and error.code == "disk-full"):
             self._pool.give_back(slot)
@@ -94,7 +95,7 @@ class Sessions:
         record = SessionRecord(
             opening.session_id, opening.name, opening.notebook, opening.target, opening.user,
             secrets.token_urlsafe(32), slot.worker_id, 1, opening.devices,
-            str(self.directories.take(opening.name)), opening.idle_s, time.time(),
+            await self._pool.enter(slot, self.directories.take(opening.name)), opening.idle_s, time.time(),
         )  # fmt: skip
         # Written before the claim: no worker is ever claimed that the next gateway would not find.
         await self._books.begin(record)

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from remote_runtime.engines.base import Engine, Exit, Phase, WorkerEvent, WorkerSpec
 from remote_runtime.pool.slots import Slot, State, Step
@@ -116,6 +117,14 @@ class Pool:
         if slot.state is State.LEASED:
             slot.step(Step.GIVE_BACK)
             self._serve()
+
+    async def enter(self, slot: Slot, directory: Path) -> str:
+        """Let a leased slot's worker see a session's directory, and return where it does."""
+        return await self._engine.enter(slot.worker_id, directory)
+
+    async def leave(self, slot: Slot) -> None:
+        """Take a session's directory away from a worker that was not claimed after all."""
+        await self._engine.leave(slot.worker_id)
 
     async def discard(self, slot: Slot, poisoned: bool = False) -> None:
         """End a slot's worker; it is used by nobody again.
@@ -257,6 +266,8 @@ def signal_name(number: int) -> str:
 
 def describe(how: Exit) -> str:
     """Tell in words how a worker ended."""
+    if how.detail:
+        return how.detail
     if how.signal is not None:
         return f"killed by {signal_name(how.signal)}"
     if how.reason == "unknown" and how.code is None:

@@ -41,6 +41,7 @@ DOORS = {
     "starlette": {"remote_runtime.gateway.http_face"},
     "uvicorn": {"remote_runtime.gateway.http_face"},
     "xxhash": {"remote_runtime.wire.digests", "remote_runtime.wire.filedigest", "remote_runtime.wire.leaves"},
+    "docker": {"remote_runtime.engines.docker_door"},
     "pynvml": {"remote_runtime.engines.nvml", "remote_runtime.worker.readings"},
 }  # fmt: skip
 
