@@ -45,6 +45,8 @@ class Launch:
         start: How its workers start: `fork`, `spawn` or `auto`; None leaves it to the gateway.
         start_s: Seconds it may take to become ready.
         files_keep_s: Seconds that files outlive their session; None leaves it to the gateway.
+        engine: What starts its workers, as `docker`; empty leaves it to the gateway.
+        engine_options: The engine's own, as `memory=8g,cpus=2`.
     """
 
     home: Path
@@ -57,10 +59,14 @@ class Launch:
     start: str | None = None
     start_s: float = 60.0
     files_keep_s: float | None = None
+    engine: str = ""
+    engine_options: str = ""
 
     def command(self, ready_fd: int | None) -> list[str]:
         """Return the gateway's command line."""
         given = {
+            "--engine": self.engine or None,
+            "--engine-options": self.engine_options or None,
             "--simulate": self.simulate or None,
             "--host": self.host or None,
             "--tls-cert": Path(self.tls_cert).absolute() if self.tls_cert else None,
@@ -86,6 +92,8 @@ def launch_of(settings: Settings) -> Launch:
         start=settings.start,
         start_s=settings.start_s,
         files_keep_s=settings.files_keep_s,
+        engine=settings.engine,
+        engine_options=settings.engine_options,
     )
 
 

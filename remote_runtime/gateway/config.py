@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +41,7 @@ class Config:
         watch_s: Between two looks at devices and idle sessions while somebody waits.
         files_keep_s: How long a session's working directory outlives the session.
         memory_limit_bytes: Of one worker; None means nine tenths of this machine's.
+        engine_options: The engine's own, by name.
     """
 
     state: Path
@@ -64,6 +65,7 @@ class Config:
     watch_s: float = 0.5
     files_keep_s: float = limits.FILES_KEEP_S
     memory_limit_bytes: int | None = None
+    engine_options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tls(self) -> bool:
@@ -122,8 +124,23 @@ def parse(arguments: Sequence[str]) -> Config:
     """
     given = vars(_parser().parse_args(arguments))
     given["state"], given["runtime"] = given["state"].absolute(), given.pop("runtime_dir").absolute()
+    given["engine_options"] = options(given["engine_options"])
     given["imports"] = tuple(filter(None, map(str.strip, given["imports"].split(","))))
     return check(Config(**given))
+
+
+def options(text: str) -> dict[str, str]:
+    """Read an engine's options, as "memory=8g,cpus=2".
+
+    Raises:
+        Failed: code "unavailable", for a part that is no option with a value.
+    """
+    parts = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    for name, equals, value in parts:
+        if not (name and equals and value):
+            raise Failed("unavailable", f"{name + equals!r} in --engine-options {text!r} is no option with a value",
+                         "write them as memory=8g,cpus=2")  # fmt: skip
+    return {name.strip(): value.strip() for name, _, value in parts}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--state", type=Path, required=True, metavar="DIR", help="what outlives the gateway")
     add("--runtime-dir", type=Path, required=True, metavar="DIR", help="sockets; a short path")
     add("--engine", default="process", help="what starts workers")
+    add("--engine-options", default="", metavar="NAME=VALUE,...", help="the engine's own, such as memory=8g,cpus=2")
     add("--simulate", default="", metavar="DEVICES", help="devices declared for trial, such as A100:2")
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--http-port", type=_whole, default=0, help="0: any free one")
