@@ -49,6 +49,7 @@ NOT_HELD: tuple[tuple[str, str], ...] = (
 """What stands open on this engine: key -> the sentence in the docs. Without root, `network.NOT_HELD` comes to it."""
 
 _ADOPT_S = 5.0
+_CLOSE_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -297,6 +298,9 @@ class DockerEngine(Engine):
 
     async def close(self) -> None:
         """Stop watching and leave the containers running."""
+        self._site.closing = True
+        if self._readying is not None:
+            await asyncio.wait([asyncio.wrap_future(self._readying)], timeout=_CLOSE_S)
         if self._events is not None:
             await asyncio.to_thread(self._events.stop)
         self._lives.close()

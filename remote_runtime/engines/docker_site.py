@@ -50,6 +50,7 @@ class Site:
 
     def __init__(self, settings: EngineSettings, profile: Profile) -> None:
         self._settings, self.profile = settings, profile
+        self.closing = False
         self.rooms = rooms.Rooms(settings.state / "rooms", hardening.user())
 
     @cached_property
@@ -89,6 +90,8 @@ class Site:
         image = self.profile.image or self._image()
         if not self.door.image(image):
             self.door.pull(image)
+        if self.closing:
+            raise Failed("unavailable", "the engine is being closed", "start it again with `warmcell up`")
         if self.profile.network == hardening.INTERNET:
             self._network()
         try:
