@@ -104,8 +104,14 @@ class LiveKernel:
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 break
             shown.outputs.append({"type": message["msg_type"], **message["content"]})
-        shown.status = self.client.get_shell_msg(timeout=timeout_s)["content"]["status"]
+        shown.status = self._reply(request, timeout_s)["status"]
         return shown
+
+    def _reply(self, request: str, timeout_s: float) -> dict[str, Any]:
+        """Wait for the answer to a cell; a slow kernel has answered more than once that it is ready."""
+        while (found := self.client.get_shell_msg(timeout=timeout_s))["parent_header"].get("msg_id") != request:
+            pass
+        return found["content"]
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

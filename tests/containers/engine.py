@@ -34,25 +34,32 @@ def inspect(container: str) -> dict:
     return json.loads(docker("inspect", container))[0]
 
 
+def installation(home: Path) -> str:
+    """Return the name by which an installation's containers are known, "" where it never made one."""
+    places = (home / "state" / "installation", home / "installation")
+    return next((place.read_text() for place in places if place.exists()), "")
+
+
 def containers(home: Path) -> list[str]:
     """Return the names of an installation's containers, whatever their state."""
-    name = home / "state" / "installation"
-    place = name if name.exists() else home / "installation"
-    if not place.exists():
+    name = installation(home)
+    label = f"label=warmcell.installation={name}"
+    return docker("ps", "-a", "--filter", label, "--format", "{{.Names}}").split() if name else []
+
+
+def left_by(home: Path) -> list[str]:
+    """Return all that an installation has left in the engine and in the packet filter."""
+    name = installation(home)[:8]
+    if not name:
         return []
-    return docker("ps", "-a", "--filter", f"label=warmcell.installation={place.read_text()}", "--format", "{{.Names}}").split()
+    networks = docker("network", "ls", "--format", "{{.Name}}").split()
+    chains = {word for word in _rules().split() if word.lower() == f"wc-{name}"}
+    return [*containers(home), *(network for network in networks if network.endswith(name)), *chains]
 
 
-def inventory() -> dict[str, set[str]]:
-    """Return all that an installation could leave in the engine and in shared memory."""
-    label = "label=warmcell.installation"
-    return {
-        "containers": set(docker("ps", "-aq", "--filter", label).split()),
-        "networks": set(docker("network", "ls", "-q", "--filter", label).split()),
-        "volumes": set(docker("volume", "ls", "-q").split()),
-        "shared memory": {entry.name for entry in Path("/dev/shm").iterdir()},
-        "chains": {word for word in _rules().split() if word.startswith("WC-")},
-    }
+def shared() -> set[str]:
+    """Return what is there of volumes and of shared memory with a name."""
+    return {*docker("volume", "ls", "-q").split(), *(entry.name for entry in Path("/dev/shm").iterdir())}
 
 
 def _rules() -> str:

@@ -17,11 +17,12 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     why = containers.absent() if request.param == "docker" else ""
     if why:
         pytest.skip(why)
-    before = containers.inventory() if not containers.absent() else {}
+    before = containers.shared() if request.param == "docker" else set()
     home = Path(tempfile.mkdtemp(prefix="wc-c"))
     rig = Rig(request.param, home)
     yield rig
     rig.retire()
-    after = containers.inventory() if before else {}
+    left = containers.left_by(home) if request.param == "docker" else []
+    more = containers.shared() - before if request.param == "docker" else set()
     shutil.rmtree(home)
-    assert after == before
+    assert not left and not more
