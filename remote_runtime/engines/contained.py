@@ -20,6 +20,11 @@ from remote_runtime.wire import forking
 ZYGOTE, KEEPER, LOG = "z.sock", "k.sock", "keeper.log"
 """Names in the directory that a container and the host share."""
 
+_LOST = {
+    "gone": "its container was removed by somebody else",
+    "away": "its container has ended, and the Docker engine does not answer to tell why",
+}
+
 _SIGNALLED = 128
 _KILLED = 9
 
@@ -111,16 +116,16 @@ class Contained:
         }  # fmt: skip
 
 
-def ending(found: Found | None, asked: str, memory_bytes: int) -> Exit:
+def ending(found: Found, asked: str, memory_bytes: int) -> Exit:
     """Return how a worker ended.
 
     Args:
-        found: Its container after the end; None where the engine does not answer, or has lost it.
+        found: Its container after the end; "away" where the engine does not answer, "gone" where it has lost it.
         asked: Why this engine ended it, "" where it did not.
         memory_bytes: Its limit, 0 for none.
     """
-    if found is None or found.code is None:
-        return Exit(asked or "node-lost", detail="" if asked else "its container is gone, and nobody saw how")
+    if found.code is None:
+        return Exit(asked or "node-lost", detail="" if asked else _LOST.get(found.state, "its container was cut off"))
     code = found.code if found.code < _SIGNALLED else None
     number = found.code - _SIGNALLED if found.code > _SIGNALLED else None
     if found.out_of_memory and number == _KILLED and not asked:

@@ -70,7 +70,8 @@ class Lives:
                 await worker.line.order(worker.order())
                 await self._await_ready(worker, deadline)
         except Failed as failure:
-            _log.warning("worker %s: %s", worker.spec.worker_id, failure.message)
+            level = logging.INFO if worker.ending else logging.WARNING
+            _log.log(level, "worker %s: %s", worker.spec.worker_id, failure.message)
         if worker.phase is Phase.STARTING:
             worker.ending = worker.ending or "start-failed"
             await self.killed(worker)
@@ -128,8 +129,8 @@ class Lives:
             await self.call(self._door.remove, worker.container)
         await self._forget(worker)
 
-    async def _after_end(self, worker: Contained) -> Found | None:
-        """Wait until the engine knows that a container has ended; None where it does not answer or has lost it."""
+    async def _after_end(self, worker: Contained) -> Found:
+        """Wait until the engine knows that a container has ended, and return what it knows."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _ENDED_S
         found = await self._look(worker)
@@ -140,7 +141,7 @@ class Lives:
             _log.warning("worker %s is cut off from this gateway and is ended", worker.spec.worker_id)
             with suppress(Failed):
                 await self.call(self._door.kill, worker.container)
-        return found if found.code is not None else None
+        return found
 
     async def _look(self, worker: Contained) -> Found:
         """Return a worker's container as the engine sees it; its state is "gone" or "away" where it does not."""

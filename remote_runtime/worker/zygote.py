@@ -102,6 +102,8 @@ class Zygote:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s zygote %(levelname)s %(message)s")
         with suppress(PermissionError):  # it leads a session already
             os.setsid()
+        if self._settings.once:  # the first process of a container ignores whatever it has no handler for
+            signal.signal(signal.SIGTERM, lambda number, frame: os._exit(forking.STOPPED))
         self._listener = _listen(self._settings.socket)
         self._start = self._prepare()
         log.info("workers start by %s: %s", self._choice.start, self._choice.why)

@@ -22,7 +22,7 @@ stop() {
     [ -f "$RUN/dockerd.pid" ] || exit 0
     pid=$(cat "$RUN/dockerd.pid")
     kill "$pid" 2>/dev/null || exit 0
-    for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || exit 0; sleep 0.1; done
+    for _ in $(seq 400); do kill -0 "$pid" 2>/dev/null || exit 0; sleep 0.1; done
     say "dockerd ($pid) does not end"; exit 1
 }
 
