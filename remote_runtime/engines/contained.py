@@ -128,9 +128,9 @@ def ending(found: Found, asked: str, memory_bytes: int) -> Exit:
         return Exit(asked or "node-lost", detail="" if asked else _LOST.get(found.state, "its container was cut off"))
     code = found.code if found.code < _SIGNALLED else None
     number = found.code - _SIGNALLED if found.code > _SIGNALLED else None
-    if found.out_of_memory and number == _KILLED and not asked:
+    if found.out_of_memory and not asked and (number == _KILLED or code == forking.START_FAILED):
         limit = f"{memory_bytes / 2**20:.0f} MiB" if memory_bytes else "-"
-        return Exit("memory", None, number, f"its container reached its memory limit of {limit} and was killed")
+        return Exit("memory", code, number, f"its container reached its memory limit of {limit}")
     if number is not None:
         return Exit(asked or "killed", None, number)
     return Exit(asked or forking.EXIT_REASONS.get(found.code, "unknown"), code)

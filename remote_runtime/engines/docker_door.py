@@ -9,6 +9,7 @@ refuses, raises `Failed`; what is gone already is no failure.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ INSTALLATION, WORKER = "warmcell.installation", "warmcell.worker"
 CALL_S = 60.0
 """The engine answers within this, also where its disk is busy."""
 
+_LOCAL = "unix:///var/run/docker.sock"
 _PLAIN = ("name", "image", "command", "user", "environment", "labels", "working_dir", "hostname", "stop_signal")
 
 
@@ -69,9 +71,8 @@ class Door:
     def _api(self) -> docker.APIClient:
         with self._lock:
             if self._client is None:
-                environment = docker.utils.kwargs_from_env()
-                if self._url:
-                    environment = {"base_url": self._url}
+                environment = {"base_url": self._url} if self._url else docker.utils.kwargs_from_env()
+                _knock(environment.get("base_url", _LOCAL))
                 self._client = docker.APIClient(version="auto", timeout=CALL_S, **environment)
             return self._client
 
@@ -268,6 +269,18 @@ class Door:
                 for text in filter(None, line.get("stream", "").splitlines()):
                     tail.append(text)
                     yield text
+
+
+def _knock(url: str) -> None:
+    """See that somebody listens on a local socket; where nobody does, the library leaves an open socket behind.
+
+    Raises:
+        OSError: Nobody does.
+    """
+    kind, _, path = url.partition("://")
+    if kind in ("unix", "http+unix"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(path if path.startswith("/") else f"/{path}")
 
 
 @contextmanager

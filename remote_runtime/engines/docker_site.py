@@ -139,6 +139,11 @@ class Site:
 
     def places(self, worker_id: str, ready: Ready) -> Places:
         """Return the directories that a container sees, made where they are not there."""
+        if self.has_gpus:
+            locks = Path(hardening.LOCKS)
+            locks.mkdir(exist_ok=True)
+            with suppress(PermissionError):  # somebody else's, who has made it so
+                locks.chmod(0o1777)
         run = records.private_directory(self.run(worker_id))
         rooms.give(run, hardening.user())
         return Places(run, self.rooms.make(worker_id), ready.code)

@@ -26,6 +26,9 @@ UID = 64321
 RUN, SESSION, CODE = "/run/warmcell", "/session", "/opt/warmcell"
 """Where a container finds its sockets, its session's files, and the worker's own code."""
 
+LOCKS = "/tmp/warmcell-devices"
+"""Where keepers lock GPUs for the whole machine, `worker.devicelock.DIRECTORY`."""
+
 MODULE = "remote_runtime.worker"
 """What a container runs; named, because engines import nothing of it."""
 
@@ -166,7 +169,7 @@ def container(
         "stop_signal": "SIGTERM",
         "environment": _environment(asked),
         "labels": {INSTALLATION: installation, WORKER: spec.worker_id},
-        "mounts": _mounts(places),
+        "mounts": _mounts(places, bool(_devices(spec.devices))),
         **_rights(),
         **_limits(asked),
         **_network(asked, installation),
@@ -184,8 +187,10 @@ def _environment(asked: Profile) -> dict[str, str]:
     return found
 
 
-def _mounts(places: Places) -> list[dict[str, Any]]:
-    seen = ((RUN, places.run, False), (SESSION, places.room, False), (CODE, places.code, True))
+def _mounts(places: Places, has_gpus: bool) -> list[dict[str, Any]]:
+    seen = [(RUN, places.run, False), (SESSION, places.room, False), (CODE, places.code, True)]
+    if has_gpus:  # where all runtimes of this machine, in containers or not, see who holds a GPU
+        seen.append((LOCKS, Path(LOCKS), False))
     return [
         {"target": target, "source": str(source), "type": "bind", "read_only": read_only, "propagation": "rprivate"}
         for target, source, read_only in seen

@@ -26,12 +26,17 @@ class Line:
     Args:
         sock: Connected.
         on_end: Called on the loop when the other end is gone; never after `close`.
+
+    Attributes:
+        mark: The process at the other end.
+        is_over: Whether that process has ended.
     """
 
     def __init__(self, sock: socket.socket, on_end: Callable[[], None]) -> None:
         self._sock, self._on_end = sock, on_end
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
+        self.is_over = False
         self.mark = pids.mark(_peer_pid(sock))
         sock.setblocking(False)
         self._loop.add_reader(sock, self._hear)
@@ -69,6 +74,7 @@ class Line:
         except OSError:
             heard = None
         if heard is None:
+            self.is_over = True
             self.close()
             self._told({})
             self._on_end()

@@ -72,7 +72,8 @@ class Lives:
         except Failed as failure:
             level = logging.INFO if worker.ending else logging.WARNING
             _log.log(level, "worker %s: %s", worker.spec.worker_id, failure.message)
-        if worker.phase is Phase.STARTING:
+        ended = worker.line is not None and worker.line.is_over  # then `ended` is at it, and finds out why
+        if worker.phase is Phase.STARTING and not ended:
             worker.ending = worker.ending or "start-failed"
             await self.killed(worker)
 

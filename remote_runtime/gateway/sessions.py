@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from remote_runtime.engines import host
-from remote_runtime.engines.base import Exit
+from remote_runtime.engines.base import CPU, Exit
 from remote_runtime.gateway.books import Books
 from remote_runtime.gateway.config import Config
 from remote_runtime.gateway.directories import Directories
@@ -73,7 +73,7 @@ class Sessions:
             Failed: No worker could be started or claimed, or the session could not be written down.
         """
         for attempt in range(TRIES):
-            slot = await self._pool.take()
+            slot = await self._pool.take([d.id for d in opening.devices if not d.simulated and d.id != CPU])
             try:
                 return await self._claim(slot, opening)
             except BaseException as error:  # a cancelled opener too must leave no worker that is half claimed
@@ -88,6 +88,8 @@ class Sessions:
         self.directories.free(opening.name)
         if isinstance(error, (Refused, StoreFailed)) or (isinstance(error, Failed) and error.code == "disk-full"):
             self._pool.give_back(slot)
+            if slot.spec.devices:  # nobody else would ever take it
+                await self._pool.discard(slot)
         else:
             await self._pool.discard(slot, poisoned=True)
 

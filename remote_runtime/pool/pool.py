@@ -58,6 +58,7 @@ class Pool:
     def __init__(self, engine: Engine, settings: PoolSettings, on_gone: Callable[[Slot, Exit], None]) -> None:
         self._engine, self._settings, self._on_gone = engine, settings, on_gone
         self.slots: dict[str, Slot] = {}
+        self._bound: dict[str, asyncio.Future[None]] = {}
         self._takers: deque[asyncio.Future[Slot]] = deque()
         self._failures_count = 0
         self._wake, self._asked = asyncio.Event(), asyncio.Event()
@@ -83,13 +84,19 @@ class Pool:
         """Return the slots in some states, oldest first."""
         return [slot for slot in self.slots.values() if slot.state in states]
 
-    async def take(self) -> Slot:
+    async def take(self, devices: Sequence[str] = ()) -> Slot:
         """Return a slot that is now leased to the caller, waiting for one where none is warm.
+
+        Args:
+            devices: Real ones that it shall have. Where the engine gives them to a worker at its start alone,
+                one is started for them, and nobody else gets it.
 
         Raises:
             Failed: The engine could not start one.
         """
-        warm = self.in_state(State.WARM)
+        if devices and not self._engine.describe().late_devices:
+            return await self._take_bound(tuple(devices))
+        warm = self._unbound(State.WARM)
         if warm:
             self.lease(warm[0])
             return warm[0]
@@ -106,6 +113,26 @@ class Pool:
         finally:
             with suppress(ValueError):
                 self._takers.remove(taker)
+
+    def _unbound(self, *states: State) -> list[Slot]:
+        """Return the slots in some states that may be anybody's."""
+        return [slot for slot in self.in_state(*states) if not slot.spec.devices]
+
+    async def _take_bound(self, devices: tuple[str, ...]) -> Slot:
+        slot = Slot(WorkerSpec(secrets.token_hex(6), secrets.token_urlsafe(32), devices))
+        ready = self._bound[slot.worker_id] = asyncio.get_running_loop().create_future()
+        self.slots[slot.worker_id] = slot
+        slot.step(Step.LAUNCH)
+        try:
+            await self._engine.launch(slot.spec)
+            await ready
+        except BaseException:  # whatever ends the waiting: nobody else may get this worker
+            self.slots.pop(slot.worker_id, None)
+            await asyncio.shield(self._engine.kill(slot.worker_id))
+            raise
+        finally:
+            del self._bound[slot.worker_id]
+        return slot
 
     def lease(self, slot: Slot) -> None:
         """Mark a warm slot as held, and have it replaced."""
@@ -181,6 +208,9 @@ class Pool:
         if event.phase is Phase.READY and slot.state is State.STARTING:
             self._failures_count = 0
             slot.step(Step.READY)
+            if (waiting := self._bound.get(slot.worker_id)) is not None and not waiting.done():
+                slot.step(Step.CLAIM)
+                waiting.set_result(None)
         elif event.phase is Phase.EXITED and slot.state is not State.GONE:
             self._gone(slot, event.exit or Exit("unknown"))
 
@@ -189,20 +219,19 @@ class Pool:
         slot.step(Step.EXIT)
         del self.slots[slot.worker_id]
         if before is State.STARTING:
-            self._start_failed(
-                Failed(
-                    "unavailable",
-                    f"a worker ended while it started ({describe(how)})",
-                    "see `warmcell logs`",
-                    {"worker": slot.worker_id},
-                )
-            )
+            text = f"a worker ended while it started ({describe(how)})"
+            failure = Failed("unavailable", text, "see `warmcell logs`", {"worker": slot.worker_id})
+            waiting = self._bound.get(slot.worker_id)
+            if waiting is None:
+                self._start_failed(failure)
+            elif not waiting.done():
+                waiting.set_exception(failure)
         if before in (State.LEASED, State.STOPPING):
             self._on_gone(slot, how)
 
     def _serve(self) -> None:
         """Give warm slots to those who wait, first come first served."""
-        warm = iter(self.in_state(State.WARM))
+        warm = iter(self._unbound(State.WARM))
         while self._takers and (slot := next(warm, None)) is not None:
             taker = self._takers.popleft()
             if not taker.done():
@@ -224,7 +253,7 @@ class Pool:
                 await self._launch_one()
 
     def _lacking(self) -> int:
-        coming = len(self.in_state(State.COLD, State.STARTING, State.WARM))
+        coming = len(self._unbound(State.COLD, State.STARTING, State.WARM))
         waiting = sum(not taker.done() for taker in self._takers)
         room = self._settings.max_workers - len(self.slots)
         spare = self._settings.min_warm if room > 0 else 0

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from remote_runtime.engines.base import Exit
+from remote_runtime.engines.base import Capabilities, Exit
 from remote_runtime.pool.pool import Pool, PoolSettings, describe
 from remote_runtime.pool.slots import Slot, State
 from remote_runtime.wire.failures import Failed
@@ -167,3 +167,35 @@ def test_found_workers_are_warm() -> None:
 )
 def test_an_end_in_words(how: Exit, text: str) -> None:
     assert describe(how) == text
+
+
+class BoundEngine(MemoryEngine):
+    """An engine whose workers get real devices when they start."""
+
+    def describe(self) -> Capabilities:
+        return Capabilities("bound", (), ("unix",), late_devices=False)
+
+
+def test_where_devices_are_given_at_the_start_a_worker_is_started_for_them_and_is_nobody_else_s() -> None:
+    async def body(pool: Pool, engine: MemoryEngine) -> None:
+        slot = await pool.take(["GPU-1"])
+        assert (slot.state, slot.spec.devices) == (State.LEASED, ("GPU-1",))
+        assert engine.workers[slot.worker_id].spec.devices == ("GPU-1",)
+        assert (await pool.take()).spec.devices == ()
+        pool.give_back(slot)
+        await settle()
+        assert (await pool.take()) is not slot
+
+    with_pool(body, BoundEngine())
+
+
+def test_a_worker_for_devices_that_does_not_start_is_told_to_who_asked() -> None:
+    async def body(pool: Pool, engine: MemoryEngine) -> None:
+        asked = asyncio.ensure_future(pool.take(["GPU-1"]))
+        await settle()
+        engine.end(engine.launched[-1], Exit("memory", None, 9, "its container reached its limit"))
+        with pytest.raises(Failed, match="its container reached its limit"):
+            await asked
+        assert not [slot for slot in pool.slots.values() if slot.spec.devices]
+
+    with_pool(body, BoundEngine(prompt=False), min_warm=0)
