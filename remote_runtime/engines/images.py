@@ -170,11 +170,9 @@ def _fetch(asked: Recipe, wheels: Path, say: Callable[[str], None]) -> None:
 
 
 def _pip(asked: Recipe, wheels: Path) -> list[str]:
-    machine, digits = platform.machine(), asked.python.replace(".", "")
+    machine = platform.machine()
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(wheels), "--only-binary=:all:"]
-    command += ["--python-version", asked.python, "--implementation", "cp"]
-    for abi in (f"cp{digits}", "abi3", "none"):
-        command += ["--abi", abi]
+    command += ["--python-version", asked.python, "--implementation", "cp"]  # and no abi: naming some loses abi3
     for glibc in _GLIBCS:
         command += ["--platform", f"manylinux_{glibc}_{machine}"]
     command += ["--platform", f"manylinux2014_{machine}", "--platform", f"linux_{machine}"]
