@@ -50,6 +50,8 @@ class Launch:
         files_keep_s: Seconds that files outlive their session; None leaves it to the gateway.
         cache_bytes: Kept by a session of what was sent to it; None leaves it to the gateway.
         config: File with what its admin allows; empty for `gateway.toml` in the state directory.
+        engine: What starts its workers, as `docker`; empty leaves it to the gateway.
+        engine_options: The engine's own, as `memory=8g,cpus=2`.
     """
 
     home: Path
@@ -67,10 +69,14 @@ class Launch:
     files_keep_s: float | None = None
     cache_bytes: int | None = None
     config: str = ""
+    engine: str = ""
+    engine_options: str = ""
 
     def command(self, ready_fd: int | None) -> list[str]:
         """Return the gateway's command line."""
         given = {
+            "--engine": self.engine or None,
+            "--engine-options": self.engine_options or None,
             "--simulate": self.simulate or None,
             "--host": self.host or None,
             "--tls-cert": Path(self.tls_cert).absolute() if self.tls_cert else None,
@@ -102,6 +108,8 @@ def launch_of(settings: Settings) -> Launch:
         start_s=settings.start_s,
         files_keep_s=settings.files_keep_s,
         cache_bytes=settings.cache_bytes,
+        engine=settings.engine,
+        engine_options=settings.engine_options,
     )
 
 

@@ -27,6 +27,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "url": "WARMCELL_URL",
     "token": "WARMCELL_TOKEN",
     "home": "WARMCELL_HOME",
+    "engine": "WARMCELL_ENGINE",
+    "engine_options": "WARMCELL_ENGINE_OPTIONS",
     "simulate": "WARMCELL_SIMULATE",
     "target": "WARMCELL_TARGET",
     "session": "WARMCELL_SESSION",
@@ -61,6 +63,8 @@ class Settings:
             machine.
         token: Bearer token of `url`; the embedded runtime keeps its own in a file.
         home: State directory of the embedded runtime.
+        engine: What starts workers of the embedded runtime, as `docker`; empty means its default, `process`.
+        engine_options: The engine's own, as `memory=8g,cpus=2`.
         simulate: Devices that the embedded runtime declares for trial when it starts, as `A100:2`.
         target: Target of a cell that names none; empty means any.
         session: Session of a cell that names none; empty means one per notebook and target.
@@ -84,6 +88,8 @@ class Settings:
     url: str = ""
     token: str = field(default="", repr=False)
     home: Path = field(default_factory=lambda: default_home(sys.platform, os.environ))
+    engine: str = ""
+    engine_options: str = ""
     simulate: str = ""
     target: str = ""
     session: str = ""

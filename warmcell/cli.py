@@ -53,6 +53,8 @@ def main() -> None:
 
 @main.command()
 @click.option("--simulate", metavar="MODEL:COUNT", help="Declare devices for trial, as A100:2.")
+@click.option("--engine", help="What starts workers [default: process]; docker runs each in a container.")
+@click.option("--engine-options", metavar="NAME=VALUE,...", help="The engine's own, as memory=8g,cpus=2.")
 @click.option("--foreground", is_flag=True, help="Stay in the foreground, for service managers.")
 @click.option("--host", help="Address to listen on [default: 127.0.0.1]; on others it speaks TLS.")
 @click.option("--http-port", type=click.IntRange(1, 65535), help="Port for HTTP [default: any free one].")

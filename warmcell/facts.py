@@ -116,6 +116,8 @@ def tls_text(gateway: Gateway) -> str:
 def _differences(launch: Launch, info: pb.RuntimeInfo) -> Iterator[str]:
     url = urlsplit(info.http)
     has = simulated(info)
+    if launch.engine and launch.engine != info.engine:
+        yield f"its engine is {info.engine}, not {launch.engine}"
     if launch.simulate and declared(launch.simulate) != has:
         yield f"it simulates {_declaration(has)}, not {launch.simulate}"
     if launch.host and launch.host != url.hostname:

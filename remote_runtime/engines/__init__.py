@@ -15,7 +15,10 @@ from remote_runtime.wire.failures import Failed
 GROUP = "warmcell.engines"
 """Entry point group: name -> a subclass of `Engine`."""
 
-BUILT_IN: Mapping[str, str] = {"process": "remote_runtime.engines.process:ProcessEngine"}
+BUILT_IN: Mapping[str, str] = {
+    "process": "remote_runtime.engines.process:ProcessEngine",
+    "docker": "remote_runtime.engines.docker:DockerEngine",
+}
 """What is there even where the package runs from a checkout and has no entry points."""
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from remote_runtime.engines import nvml
@@ -80,12 +80,12 @@ def memory_bytes() -> int | None:
         return None
 
 
-def inventory(declared: tuple[Device, ...], parent_pid: int | None) -> tuple[Device, ...]:
+def inventory(declared: tuple[Device, ...], parents: Sequence[int] | None) -> tuple[Device, ...]:
     """Return every device of this machine, real ones first and the processor last.
 
     Args:
         declared: From `simulated`.
-        parent_pid: Process whose descendants on a device are ours; None where nothing runs yet.
+        parents: Processes whose descendants on a device are ours; None where nothing runs yet.
     """
-    real = nvml.devices(os.environ.get("CUDA_VISIBLE_DEVICES"), parent_pid)
+    real = nvml.devices(os.environ.get("CUDA_VISIBLE_DEVICES"), parents)
     return (*real, *declared, processor())

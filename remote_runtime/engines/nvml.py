@@ -8,7 +8,7 @@ Without the library or a driver there are no devices, which is no error. A readi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from remote_runtime.engines.base import Device
@@ -17,17 +17,17 @@ from remote_runtime.engines.pids import descends, name_of
 T = TypeVar("T")
 
 
-def devices(visible: str | None, parent_pid: int | None) -> tuple[Device, ...]:
+def devices(visible: str | None, parents: Sequence[int] | None) -> tuple[Device, ...]:
     """Return the devices that may be used, in PCI order, as they are now.
 
     Args:
         visible: Value of CUDA_VISIBLE_DEVICES; None where it is not set.
-        parent_pid: Process whose descendants are ours; another process on a device makes it busy.
+        parents: Processes whose descendants are ours; another process on a device makes it busy.
     """
     library = _library()
     if library is None:
         return ()
-    found = [_read(library, handle, index, parent_pid) for index, handle in enumerate(_handles(library))]
+    found = [_read(library, handle, index, parents) for index, handle in enumerate(_handles(library))]
     return visible_of(tuple(d for d in found if d is not None), visible)
 
 
@@ -77,24 +77,24 @@ def _instances(library: Any, handle: Any) -> list[Any]:
     return [part for part in parts if part is not None]
 
 
-def _read(library: Any, handle: Any, index: int, parent_pid: int | None) -> Device | None:
+def _read(library: Any, handle: Any, index: int, parents: Sequence[int] | None) -> Device | None:
     uuid = _try(library.nvmlDeviceGetUUID, handle)
     if uuid is None:
         return None
     memory = _try(library.nvmlDeviceGetMemoryInfo, handle)
     name = _try(library.nvmlDeviceGetName, handle)
-    strangers = _strangers(library, handle, parent_pid)
+    strangers = _strangers(library, handle, parents)
     state = "failed" if name is None else "busy" if strangers else "free"
     total_bytes, free_bytes = (int(memory.total), int(memory.free)) if memory is not None else (None, None)
     holder = ", ".join(strangers)
     return Device(_text(uuid), _text(name or "unknown"), total_bytes, False, index, state, holder, free_bytes)
 
 
-def _strangers(library: Any, handle: Any, parent_pid: int | None) -> list[str]:
+def _strangers(library: Any, handle: Any, parents: Sequence[int] | None) -> list[str]:
     """Name the processes that compute on a device and are not ours."""
     running = _try(library.nvmlDeviceGetComputeRunningProcesses, handle) or []
     pids = sorted({int(process.pid) for process in running} - {os.getpid()})
-    return [name_of(pid) for pid in pids if parent_pid is None or not descends(pid, parent_pid)]
+    return [name_of(pid) for pid in pids if not any(descends(pid, parent) for parent in parents or ())]
 
 
 def _try(reading: Callable[..., T], *arguments: Any) -> T | None:

@@ -110,8 +110,7 @@ class ProcessEngine(Engine):
 
     async def inventory(self) -> Sequence[Device]:
         """Return real devices, declared ones and the processor; NVML can be slow and is asked in a thread."""
-        mark = self._zygote.mark
-        parent = mark.pid if mark else None
+        parent = [self._zygote.mark.pid] if self._zygote.mark else None
         return await asyncio.to_thread(host.inventory, self._declared, parent)
 
     async def check(self, spec: WorkerSpec) -> Verdict:

@@ -73,8 +73,9 @@ def _run(config: Config, state: StateDirectory) -> None:
 def _engine_settings(config: Config, store: Store) -> EngineSettings:
     records = WorkerTable(store)
     return EngineSettings(
-        config.state, config.runtime, config.imports, config.simulate, records=records, start=config.start
-    )
+        config.state, config.runtime, config.imports, config.simulate, records=records, start=config.start,
+        options=config.engine_options,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

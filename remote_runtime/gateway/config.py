@@ -6,7 +6,7 @@ import argparse
 import ipaddress
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class Config:
         lease_memory_bytes: Share of each device of a lease that names none; None means all of it.
         cache_bytes: What a session keeps of what was sent to it, when nothing there holds it; None: by its memory.
         policy: What its file allows.
+        engine_options: The engine's own, by name.
     """
 
     state: Path
@@ -81,6 +82,7 @@ class Config:
     lease_memory_bytes: int | None = None
     cache_bytes: int | None = None
     policy: Policy = Policy()
+    engine_options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tls(self) -> bool:
@@ -160,9 +162,24 @@ def parse(arguments: Sequence[str]) -> Config:
     given = vars(_parser().parse_args(arguments))
     given["state"], given["runtime"] = given["state"].absolute(), given.pop("runtime_dir").absolute()
     given["policy"] = read_policy(given["state"], given.pop("config"))
+    given["engine_options"] = options(given["engine_options"])
     given["imports"] = tuple(filter(None, map(str.strip, given["imports"].split(","))))
     given["tls_names"] = tuple(given["tls_names"])
     return check(Config(**given))
+
+
+def options(text: str) -> dict[str, str]:
+    """Read an engine's options, as "memory=8g,cpus=2".
+
+    Raises:
+        Failed: code "unavailable", for a part that is no option with a value.
+    """
+    parts = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    for name, equals, value in parts:
+        if not (name and equals and value):
+            raise Failed("unavailable", f"{name + equals!r} in --engine-options {text!r} is no option with a value",
+                         "write them as memory=8g,cpus=2")  # fmt: skip
+    return {name.strip(): value.strip() for name, _, value in parts}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -172,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--runtime-dir", type=Path, required=True, metavar="DIR", help="sockets; a short path")
     add("--config", default="", metavar="FILE", help="what is allowed, such as mounts [STATE/gateway.toml]")
     add("--engine", default="process", help="what starts workers")
+    add("--engine-options", default="", metavar="NAME=VALUE,...", help="the engine's own, such as memory=8g,cpus=2")
     add("--simulate", default="", metavar="DEVICES", help="devices declared for trial, such as A100:2")
     add("--host", default="127.0.0.1", help="address to listen on; with TLS of our own where others can reach it")
     add("--http-port", type=_whole, default=0, help="0: any free one")

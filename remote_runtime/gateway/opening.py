@@ -228,7 +228,8 @@ class Opener:
             self._queue.join(waiter, first=True)
 
     def _kind(self, chosen: Chosen, environment: Environment) -> Kind:
-        return Kind(environment, self._admission.engine.bound(chosen.devices))
+        bound = self._admission.engine.bound(chosen.devices)
+        return Kind(environment, bound, bool(bound) and chosen.share_bytes is not None)
 
     async def warm(self, request: pb.WarmRequest) -> pb.WarmReply:
         """Have a worker started for somebody who will soon open a session, where that costs nobody anything.

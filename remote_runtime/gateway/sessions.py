@@ -115,6 +115,7 @@ class Sessions:
 
     async def _undo(self, slot: Slot, opening: Opening, error: BaseException) -> None:
         self._books.never_was(opening.session_id)
+        await self._pool.engine.leave(slot.worker_id)
         self.directories.free(opening.name, self.guest(opening.user))
         if isinstance(error, (Refused, StoreFailed)) or (
             isinstance(error, Failed) and error.code in ("disk-full", "files")
@@ -124,16 +125,18 @@ class Sessions:
             await self._pool.discard(slot, poisoned=True)
 
     async def _claim(self, slot: Slot, opening: Opening) -> Session:
+        guest = self.guest(opening.user)
+        directory = self.directories.take(opening.name, guest)
+        self.directories.link(opening.name, opening.places, guest)
+        seen = await self._pool.engine.enter(slot.worker_id, directory)
         record = SessionRecord(
             opening.session_id, opening.name, opening.notebook, opening.target, opening.user,
             secrets.token_urlsafe(32), slot.worker_id, 1, opening.devices,
-            str(self.directories.take(opening.name, self.guest(opening.user))), opening.idle_s, time.time(),
-            opening.kind.environment, opening.share_bytes,
+            seen, opening.idle_s, time.time(), opening.kind.environment, opening.share_bytes,
         )  # fmt: skip
         # Written before the claim: no worker is ever claimed that the next gateway would not find.
         await self._books.begin(record)
         session = Session(record, slot)
-        self.directories.link(record.name, opening.places, self.guest(opening.user))
         reply = await self._keepers.call(session.keeper, "Claim", self._claim_request(record, opening), CLAIM_S)
         if not reply.claimed:
             await self._refused(session, reply.reason)

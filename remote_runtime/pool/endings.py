@@ -9,6 +9,8 @@ from remote_runtime.engines.base import Exit
 
 def describe(how: Exit) -> str:
     """Tell in words how a worker ended."""
+    if how.detail:
+        return how.detail
     if how.signal is not None:
         return f"killed by {signal_name(how.signal)}"
     if how.reason == "unknown" and how.code is None:

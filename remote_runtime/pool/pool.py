@@ -42,13 +42,13 @@ class Pool:
     """Hands out warm workers.
 
     Args:
-        engine: Starts and stops them.
+        engine: Starts and stops them; an attribute too.
         settings: How many.
         on_gone: Called when a worker has ended that was leased or on its way to be.
     """
 
     def __init__(self, engine: Engine, settings: PoolSettings, on_gone: Callable[[Slot, Exit], None]) -> None:
-        self._engine, self._settings, self._on_gone = engine, settings, on_gone
+        self.engine, self._settings, self._on_gone = engine, settings, on_gone
         self.slots: dict[str, Slot] = {}
         self._takers: deque[_Taker] = deque()
         self._asked_at: dict[Kind, float] = {}
@@ -60,7 +60,7 @@ class Pool:
 
     async def adopt(self) -> Sequence[Slot]:
         """Take over the workers that the engine finds; those that are ready count as warm."""
-        for status in await self._engine.list():
+        for status in await self.engine.list():
             slot = Slot(status.spec, address=status.address, pid=status.pid, warm_at=self._now)
             slot.step(Step.LAUNCH)
             if status.phase is Phase.READY:
@@ -94,6 +94,10 @@ class Pool:
         Args:
             kind: What its worker must be.
 
+        Args:
+            devices: Real ones that it shall have. Where the engine gives them to a worker at its start alone,
+                one is started for them, and nobody else gets it.
+
         Raises:
             Failed: The engine could not start one.
         """
@@ -124,7 +128,7 @@ class Pool:
             return True
         try:
             await self._pausing.pop(slot.worker_id)
-            await self._engine.resume(slot.worker_id)
+            await self.engine.resume(slot.worker_id)
         except Failed as failure:
             _log.warning("worker %s does not wake: %s", slot.worker_id, failure.message)
             await self.discard(slot, poisoned=True)
@@ -169,11 +173,7 @@ class Pool:
         return True
 
     async def prepared(self, kind: Kind) -> bool:
-        """Have a worker of a kind started as `prepare` does, and wait until it is ready.
-
-        Returns:
-            Whether it is; False where that would have cost somebody a place, or it could not be started.
-        """
+        """Wait until a worker that `prepare` began is ready; False where none was begun, or it could not be started."""
         if not self.prepare(kind):
             return False
         while not self.ready(kind) and self._coming()[kind] + (kind in self._asked_at):
@@ -195,11 +195,11 @@ class Pool:
 
     def _may_sleep(self, slot: Slot) -> bool:
         idle_s = self._now - max(slot.warm_at, self._asked_at.get(slot.kind, slot.warm_at))
-        return self._engine.describe().pause and idle_s >= self._settings.policy.pause_after_s
+        return self.engine.describe().pause and idle_s >= self._settings.policy.pause_after_s
 
     async def _pause(self, slot: Slot) -> None:
         try:
-            await self._engine.pause(slot.worker_id)
+            await self.engine.pause(slot.worker_id)
         except Failed as failure:
             _log.warning("worker %s cannot be paused: %s", slot.worker_id, failure.message)
 
@@ -235,14 +235,18 @@ class Pool:
 
     async def _launch_one(self, kind: Kind) -> None:
         await self._back_off()
+        for idle in self.in_state(*_IDLE):
+            if idle.kind.excludes(kind):
+                await self.discard(idle)
         spec = WorkerSpec(
-            secrets.token_hex(6), secrets.token_urlsafe(32), kind.devices, environment=kind.environment
-        )
+            secrets.token_hex(6), secrets.token_urlsafe(32), kind.devices, environment=kind.environment,
+            shared=kind.shared,
+        )  # fmt: skip
         slot = Slot(spec)
         self.slots[slot.worker_id] = slot
         slot.step(Step.LAUNCH)
         try:
-            await self._engine.launch(spec)
+            await self.engine.launch(spec)
         except (Failed, OSError, asyncio.CancelledError) as error:
             self.slots.pop(slot.worker_id, None)
             if isinstance(error, asyncio.CancelledError):
@@ -280,15 +284,15 @@ class Pool:
             return
         if poisoned and slot.state is not State.STOPPING:
             slot.step(Step.FAIL)
-            _log.warning("worker %s is given up: %s", slot.worker_id, await self._engine.boot_log(slot.worker_id))
+            _log.warning("worker %s is given up: %s", slot.worker_id, await self.engine.boot_log(slot.worker_id))
         if slot.state is State.GONE:
             return
         was_paused = slot.state is State.PAUSED
         slot.step(Step.STOP)
         if poisoned or was_paused:
-            await self._engine.kill(slot.worker_id)
+            await self.engine.kill(slot.worker_id)
         else:
-            await self._engine.stop(slot.worker_id, self._settings.stop_grace_s)
+            await self.engine.stop(slot.worker_id, self._settings.stop_grace_s)
 
     async def drain(self) -> None:
         """End every worker that nobody holds, and start no more."""
@@ -297,7 +301,7 @@ class Pool:
         for slot in spare_slots:
             slot.step(Step.STOP)
         # Without grace: nobody has used them, and one that is still starting would not hear a request.
-        await asyncio.gather(*(self._engine.kill(slot.worker_id) for slot in spare_slots))
+        await asyncio.gather(*(self.engine.kill(slot.worker_id) for slot in spare_slots))
 
     async def _stop_launching(self) -> None:
         self._open = False
@@ -315,7 +319,7 @@ class Pool:
     # ---- following ------------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        async for event in self._engine.watch():
+        async for event in self.engine.watch():
             slot = self.slots.get(event.worker_id)
             if slot is not None:
                 self._apply(slot, event)

@@ -20,10 +20,16 @@ class Kind:
     Args:
         environment: What they are made with.
         devices: Ids of the devices that they were started with; none where they take them when claimed.
+        shared: Whether others may be started with those devices too.
     """
 
     environment: Environment = OWN
     devices: tuple[str, ...] = ()
+    shared: bool = False
+
+    def excludes(self, other: Kind) -> bool:
+        """Tell whether a worker of this kind and one of another cannot be there at the same time."""
+        return not set(self.devices).isdisjoint(other.devices) and not (self.shared and other.shared)
 
 
 @dataclass(frozen=True)
@@ -74,5 +80,7 @@ def spare(kind: Kind, leased_count: int, unused_s: float | None, policy: Policy)
     """
     if kind == Kind():
         return policy.min_warm
+    if leased_count and kind.excludes(kind):  # the one that is held has the device
+        return 0
     used = leased_count > 0 or (unused_s is not None and unused_s < policy.scaledown_s)
     return policy.buffer_warm if used else 0

@@ -90,7 +90,7 @@ class Slot:
     @property
     def kind(self) -> Kind:
         """What makes it interchangeable with others."""
-        return Kind(self.spec.environment, self.spec.devices)
+        return Kind(self.spec.environment, self.spec.devices, self.spec.shared)
 
     @property
     def worker_id(self) -> str:

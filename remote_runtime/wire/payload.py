@@ -32,12 +32,10 @@ from remote_runtime.wire.contents import parts_of
 from remote_runtime.wire.leaves import Contents
 from remote_runtime.wire.order import Expand, Plan
 from remote_runtime.wire.problems import PackError, TooLarge
+from remote_runtime.wire.sink import Sink
 from remote_runtime.wire.unpacking import UnpackError, unpack
 
 __all__ = ["Bundle", "PackError", "Packed", "TooLarge", "UnpackError", "frozen", "pack", "unpack"]
-
-INBAND_BYTES = 1024
-"""Smaller buffers stay in the stream: a frame of its own would cost more than the copy."""
 
 ATTEMPTS = 3
 """How often a bundle is written until the order suits code that runs on arrival; then it goes as it is. And how often
@@ -166,36 +164,6 @@ def _is_code(value: object) -> bool:
     return issubclass(kind, (type, types.FunctionType)) or hasattr(kind, "cache_parameters")
 
 
-class _Sink:
-    """Collects what the pickler writes, up to a limit."""
-
-    def __init__(self, limit_bytes: int | None) -> None:
-        self.chunks: list[bytes] = []
-        self.buffers: list[memoryview] = []
-        self.size_bytes = 0
-        self.name = ""
-        self._limit_bytes = limit_bytes
-
-    def write(self, chunk: bytes) -> None:
-        """Take a piece of the stream."""
-        self.chunks.append(chunk)
-        self._count(len(chunk))
-
-    def keep(self, buffer: pickle.PickleBuffer) -> bool:
-        """Take a buffer out of band; return whether it shall stay in the stream instead."""
-        view = buffer.raw()
-        if view.nbytes < INBAND_BYTES:
-            return True
-        self.buffers.append(view)
-        self._count(view.nbytes)
-        return False
-
-    def _count(self, size_bytes: int) -> None:
-        self.size_bytes += size_bytes
-        if self._limit_bytes is not None and self.size_bytes > self._limit_bytes:
-            raise TooLarge(self.name, self._limit_bytes)
-
-
 class _Stream(cloudpickle.Pickler):
     """One pickler for a whole bundle.
 
@@ -213,7 +181,7 @@ class _Stream(cloudpickle.Pickler):
         limit_bytes: int | None,
         shared: Shared | None,
     ) -> None:
-        self.sink = _Sink(limit_bytes)
+        self.sink = Sink(limit_bytes)
         super().__init__(self.sink, protocol=5, buffer_callback=self.sink.keep)
         self.runs_code = False
         self._namespace, self._reference, self._shared = namespace, reference, shared

@@ -18,6 +18,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ttl-s", type=float, default=120.0, help="seconds to live without engine and worker")
     parser.add_argument("--user", default="remote_runtime.worker.user", help="module whose main() runs user code")
     parser.add_argument("--start", default=forking.AUTO, choices=forking.STARTS, help="how workers start")
+    parser.add_argument("--once", action="store_true", help="end with the first worker")
     parser.add_argument("--life", default="", choices=("keeper", "user"), help="be a child that a zygote has spawned")
     parser.add_argument("--fds", default="", help="descriptors that the zygote passes to such a child")
     return parser
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         spawned.live(asked.life, tuple(map(int, asked.fds.split(","))), asked.user, names)
     from remote_runtime.worker.zygote import Settings, Zygote
 
-    return Zygote(Settings(asked.socket, names, asked.ttl_s, asked.user, asked.start)).serve()
+    return Zygote(Settings(asked.socket, names, asked.ttl_s, asked.user, asked.start, asked.once)).serve()
 
 
 if __name__ == "__main__":

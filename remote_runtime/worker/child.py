@@ -29,7 +29,8 @@ from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.lane import Laden, LaneReader, close_all, fds_of
 from remote_runtime.wire.stock import Stock
-from remote_runtime.worker.endings import CHANNEL, Death
+from remote_runtime.worker import cgroup
+from remote_runtime.worker.endings import CHANNEL, MEMORY, Death
 from remote_runtime.worker.footprint import Footprint
 from remote_runtime.worker.outlet import Outlet
 from remote_runtime.worker.pipe import Pipe
@@ -86,6 +87,7 @@ class Child:
         self._loop, self._listener = loop, listener
         self._pidfd: int | None = None
         self._death = Death()
+        self._cgroup = cgroup.Watch()
         self._gone = self._told = self._paused = self._doomed = False
         self._reported = False
         self._shown_offset = 0
@@ -134,6 +136,8 @@ class Child:
         """
         self._reported = True
         self._death = replace(self._death, code=code, signal=number)
+        if number == signal.SIGKILL and not self._death.why and self._cgroup.has_killed():
+            self._death = replace(self._death, why=MEMORY, limit_bytes=self._cgroup.limit_bytes())
         self._ended()
         most = [size for size in (self._death.peak_bytes, peak_bytes) if size]
         self._death = replace(self._death, peak_bytes=max(most, default=None))

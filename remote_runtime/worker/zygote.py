@@ -40,6 +40,7 @@ class Settings:
         ttl_s: Life without engine and child.
         user: Module whose `main` is the user process.
         start: "fork", "spawn", or "auto": a fork where it is safe.
+        once: End with the first keeper, and with its exit code: the zygote is the first process of a container.
     """
 
     socket: str
@@ -47,6 +48,7 @@ class Settings:
     ttl_s: float = 120.0
     user: str = "remote_runtime.worker.user"
     start: str = forking.AUTO
+    once: bool = False
 
 
 @dataclass(eq=False)
@@ -93,12 +95,15 @@ class Zygote:
         self._choice = starts.Choice(settings.start, "")
         self._stopping_at: float | None = None
         self._needed_at = time.monotonic()
+        self._served: int | None = None
 
     def serve(self) -> int:
         """Serve until nobody needs it or SIGTERM comes; returns the exit code."""
         logging.basicConfig(level=logging.INFO, format="%(asctime)s zygote %(levelname)s %(message)s")
         with suppress(PermissionError):  # it leads a session already
             os.setsid()
+        if self._settings.once:  # the first process of a container ignores whatever it has no handler for
+            signal.signal(signal.SIGTERM, lambda number, frame: os._exit(forking.STOPPED))
         self._listener = _listen(self._settings.socket)
         self._start = self._prepare()
         log.info("workers start by %s: %s", self._choice.start, self._choice.why)
@@ -113,7 +118,7 @@ class Zygote:
         finally:
             with suppress(OSError):
                 os.unlink(self._settings.socket)
-        return 0
+        return self._served or 0
 
     def _prepare(self) -> starts.Start:
         """Import what children shall have, unless no child can have it, and choose how they start."""
@@ -262,6 +267,7 @@ class Zygote:
             {"op": "exited", "worker_id": born.worker_id, "pid": pid, "peak_bytes": peak_bytes, **ended},
         )
         if born.kind == "keeper":
+            self._served = code if code >= 0 else 128 - code
             for other in self._house.of_kind("user"):
                 if other.worker_id == born.worker_id:
                     _kill_group(other.pid)
@@ -273,6 +279,8 @@ class Zygote:
 
     def _over(self) -> bool:
         now = time.monotonic()
+        if self._settings.once and self._served is not None:
+            return True
         if self._stopping_at is not None:
             late = now - self._stopping_at > _STOP_S
             for born in list(self._house.born.values()) if late else ():

@@ -30,7 +30,7 @@ def test_process_is_there_without_an_installation(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones(with_broken: None) -> None:
-    with pytest.raises(Failed, match="no engine named 'ray'\nhint: choose one of gone, process, wrong"):
+    with pytest.raises(Failed, match="no engine named 'ray'\nhint: choose one of docker, gone, process, wrong"):
         engines.load("ray", SETTINGS)
 
 
@@ -42,7 +42,7 @@ def test_a_broken_engine_is_named(with_broken: None, name: str) -> None:
 
 def test_broken_engines_are_skipped(with_broken: None, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert list(engines.usable(SETTINGS)) == ["process"]
+        assert list(engines.usable(SETTINGS)) == ["process", "docker"]
     assert "'gone'" in caplog.text
     assert "'wrong'" in caplog.text
 

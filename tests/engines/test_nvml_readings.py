@@ -53,7 +53,7 @@ class Driver:
 
 def read(monkeypatch: pytest.MonkeyPatch, driver: object, visible: str | None = None, parent: int | None = None) -> tuple[Device, ...]:
     monkeypatch.setitem(sys.modules, "pynvml", driver)
-    return nvml.devices(visible, parent)
+    return nvml.devices(visible, [parent] if parent is not None else None)
 
 
 def test_devices_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

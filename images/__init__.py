@@ -1,0 +1,1 @@
+"""The container images: one table of versions and one Dockerfile."""
