@@ -182,7 +182,7 @@ class Pool:
         return bool(self.ready(kind))
 
     def tidy(self) -> list[Slot]:
-        """Let sleep what nobody asked for in a while, and return what is no longer kept spare, to be discarded."""
+        """Let sleep what nobody asked for in a while, and return what is no longer kept spare."""
         kinds, surplus = Counter(slot.kind for slot in self.in_state(*_IDLE)), []
         for slot in self.in_state(*_IDLE):
             if slot.kind != OWN_KIND and kinds[slot.kind] > self._spare(slot.kind):
@@ -238,10 +238,8 @@ class Pool:
         for idle in self.in_state(*_IDLE):
             if idle.kind.excludes(kind):
                 await self.discard(idle)
-        spec = WorkerSpec(
-            secrets.token_hex(6), secrets.token_urlsafe(32), kind.devices, environment=kind.environment,
-            shared=kind.shared,
-        )  # fmt: skip
+        made_with = {"environment": kind.environment, "shared": kind.shared}
+        spec = WorkerSpec(secrets.token_hex(6), secrets.token_urlsafe(32), kind.devices, **made_with)  # type: ignore[arg-type]
         slot = Slot(spec)
         self.slots[slot.worker_id] = slot
         slot.step(Step.LAUNCH)

@@ -11,7 +11,7 @@ from remote_runtime.engines.base import Exit
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.specs import Environment, Mount
+from remote_runtime.wire.specs import Environment
 from tests.engines.memory import MemoryEngine, settle
 from tests.gateway.conftest import Play
 from tests.gateway.rig import A100, SECOND, Client, Rig, rig
@@ -301,14 +301,17 @@ def test_a_session_has_the_environment_and_the_variables_it_was_opened_with(
         return environment
 
     monkeypatch.setattr(MemoryEngine, "admit", admit)
-    made_with = Environment(mounts=(Mount("/data", "/data"),)).wire
+    made_with = Environment(block_network=True).wire
 
     async def body(rig: Rig) -> None:
         client = await rig.open("cpu", "nb", environment=made_with, env={"A": "1"})
-        assert dict(rig.keeper(client).claim.env) == {"A": "1"}
+        await client.task  # a thread looks at the paths
+        assert rig.keeper(client).claim.env["A"] == "1"
         told = await rig.gateway.describe(pb.DescribeRequest(versions=versions.here()))
         assert [session.environment for session in told.sessions] == [made_with]
-        assert (await rig.open("cpu", "nb", environment=made_with)).granted.fresh is False
+        again = await rig.open("cpu", "nb", environment=made_with)
+        await again.task
+        assert again.granted.fresh is False
         assert "another environment" in (await rig.open("cpu", "nb")).failure.message
         assert (await rig.open("", "nb", must_exist=True)).granted.fresh is False
 
