@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # A CPU build where the index serves one; a plain `torch` can bring gigabytes of CUDA libraries.
 TORCH  ?= torch==2.13.0
 
-.PHONY: setup demo lab test check soak bench proto clean
+.PHONY: setup demo lab rigs test check soak bench proto clean
 
 setup: $(VENV)/.ready
 
@@ -24,10 +24,13 @@ lab: setup   ## open the tour in JupyterLab
 check: setup ## lint
 	$(BIN)/ruff check .
 
-test: check  ## everything with bounded samples
+rigs: setup  ## what tests need beyond pip: a Docker engine, sshd, nginx; what cannot be had is skipped there
+	@for rig in tests/rigs/*.sh; do sh $$rig $(BIN)/python || echo "$$rig: not ready, its tests will be skipped"; done
+
+test: check rigs  ## everything with bounded samples
 	$(BIN)/python -m pytest -m "not soak"
 
-soak: setup  ## the full counts
+soak: rigs   ## the full counts
 	$(BIN)/python -m pytest -m soak --timeout=3600
 
 bench: setup ## our figures beside the peers'
