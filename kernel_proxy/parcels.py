@@ -86,10 +86,8 @@ class Parcel:
     def _placed(self, sharing: Sharing | None) -> Sequence[pb.Block]:
         if sharing is None:
             return ()
-        if self.bundle is None or self.stage is Stage.ABANDONED:
-            sharing.report()
-            return ()
-        return sharing.place(self.bundle)
+        sharing.report()
+        return sharing.place(self.bundle) if self.bundle is not None and self.stage is not Stage.ABANDONED else ()
 
     def _all_frames(self, bundle_id: int, blocks: Sequence[pb.Block]) -> Iterator[bytes]:
         message, pieces = self._announced(bundle_id, blocks)

@@ -98,6 +98,11 @@ class Reader:
             self._lent[key] = weakref.ref(owner, partial(_note, self._dead, key)), block.size_bytes
         return memoryview(owner).cast("B")
 
+    @property
+    def has_news(self) -> bool:
+        """Whether blocks have ended of which the peer has not heard."""
+        return bool(self._dead)
+
     def freed(self) -> list[pb.Freed]:
         """Return what the peer must hear: blocks that it may use again, and those that it may not."""
         if os.getpid() != self._pid or not self._dead:
