@@ -111,10 +111,8 @@ class Parcel:
     def _placed(self, sharing: Sharing | None, bundle: Bundle | None) -> Sequence[pb.Block]:
         if sharing is None:
             return ()
-        if bundle is None or self.stage is Stage.ABANDONED:
-            sharing.report()
-            return ()
-        return sharing.place(bundle)
+        sharing.report()
+        return sharing.place(bundle) if bundle is not None and self.stage is not Stage.ABANDONED else ()
 
     def _move(self, stage: Stage) -> bool:
         with self._lock:

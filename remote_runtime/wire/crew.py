@@ -114,7 +114,7 @@ class _Crew:
 
     def _next(self) -> int | None:
         try:
-            return self._left.popleft()
+            return self._left.pop()  # the last first: what was written a moment ago lies in the cache
         except IndexError:
             return None
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
-from remote_runtime.wire import limits
+from remote_runtime.wire import crew, limits
 
 PAGE_BYTES = mmap.PAGESIZE
 
@@ -31,6 +31,9 @@ _POPULATE_WRITE = 23
 
 PAGE_TABLE = "/proc/self/pagemap"
 """Tells of each page of this process whether it is its own; readable without rights, and absent in some sandboxes."""
+
+_TABLE_PAGES = 4096
+"""Pages that one thread looks up: the system takes up to 0.1 µs for each, where its own records are cold."""
 
 _ENTRY_BYTES = 8
 _OF_THE_FILE = bytes(flags for flags in range(256) if not flags & 0xC0 or flags & 0x20)
@@ -120,14 +123,34 @@ def is_changed(address: int, size_bytes: int) -> bool:
         address: Of its first page.
         size_bytes: Whole pages.
     """
-    count = size_bytes // PAGE_BYTES * _ENTRY_BYTES
+    first, count = address // PAGE_BYTES, size_bytes // PAGE_BYTES
     try:
-        with open(PAGE_TABLE, "rb", buffering=0) as file:
-            entries = os.pread(file.fileno(), count, address // PAGE_BYTES * _ENTRY_BYTES)
+        file = os.open(PAGE_TABLE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    step, found = max(_TABLE_PAGES, -(-count // crew.THREADS_COUNT)), list[int]()
+    starts = range(0, count, step)
+
+    def look(number: int) -> None:
+        start = starts[number]
+        if not found and _has_own_page(file, first + start, min(step, count - start)):
+            found.append(number)
+
+    try:
+        crew.share(look, len(starts))
+    finally:
+        os.close(file)
+    return bool(found)
+
+
+def _has_own_page(table: int, first: int, count: int) -> bool:
+    """Tell whether one of some pages, counted from address 0, is the process's own; yes where that cannot be read."""
+    try:
+        entries = os.pread(table, count * _ENTRY_BYTES, first * _ENTRY_BYTES)
     except OSError:
         return True
     flags = entries[_ENTRY_BYTES - 1 :: _ENTRY_BYTES]
-    return len(entries) != count or bool(flags.translate(None, _OF_THE_FILE))
+    return len(flags) != count or bool(flags.translate(None, _OF_THE_FILE))
 
 
 @contextmanager

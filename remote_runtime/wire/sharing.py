@@ -55,7 +55,7 @@ class Sharing:
         """
         blocks = place(bundle, self.arena, self.ramp)
         self.ramp.clear()
-        self.report()
+        self._tell_segments()
         return blocks
 
     def take_back(self, blocks: Sequence[pb.Block]) -> None:
@@ -66,8 +66,7 @@ class Sharing:
         """Tell the peer which of its blocks are no longer used here, and what segments came and went."""
         for freed in self.reader.freed():
             self._post(self._kind(freed=freed), None)
-        for segment, fd in self.arena.news():
-            self._post(self._kind(segment=segment), fd)
+        self._tell_segments()
 
     def take(self, message: pb.ToWorker | pb.FromWorker, fd: int | None = None) -> bool:
         """Take a message of the peer's, if it is about shared memory.
@@ -102,6 +101,10 @@ class Sharing:
         self.ramp.clear()
         self.arena.close()
         self.reader.close()
+
+    def _tell_segments(self) -> None:
+        for segment, fd in self.arena.news():
+            self._post(self._kind(segment=segment), fd)
 
     def _tend(self) -> None:
         self.arena.warm()

@@ -40,6 +40,9 @@ LINE_S = 0.002
 REST_S = 0.010
 """Text without a line's end waits so long."""
 
+REPORT_S = 0.020
+"""A run that lasts so long tells meanwhile which memory is free again; a shorter one when it has ended."""
+
 PIECE_BYTES = 1 * limits.MIB
 """Text of one frame, where a single write is longer than the tail."""
 
@@ -228,12 +231,21 @@ class Outputs:
         self._flush()
         with self._interrupts:
             follow = self._announced(message, bundle) if bundle is not None else ()
-            if self.sharing is not None:
-                self.sharing.ramp.clear()  # of what did not travel after all
-                self.sharing.report()
             self._transmit(frames.control(message))
             for frame in follow:
                 self._transmit(frame)
+            if self.sharing is not None:
+                self.sharing.ramp.clear()  # of what did not travel after all
+                self._report(self.sharing, is_begin=message.event.HasField("started"))
+
+    def _report(self, sharing: Sharing, is_begin: bool) -> None:
+        """Tell which memory the keeper may use again; looking takes a while, so neither a run nor its end waits."""
+        if not is_begin:
+            sharing.report()
+        elif sharing.reader.has_news:
+            timer = threading.Timer(REPORT_S, self._alone, (sharing.report,))
+            timer.daemon = True
+            start_apart(timer)
 
     def _announced(self, message: pb.FromWorker, bundle: Bundle) -> Iterable[bytes]:
         """Fill the message's header; return the data frames that must follow."""

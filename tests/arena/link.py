@@ -28,6 +28,7 @@ class Link:
             self.sharing.report()
             self._post(message)
             return []
+        self.sharing.report()
         blocks = self.sharing.place(bundle)
         header = message.run.bundle if isinstance(message, pb.ToWorker) else message.values.bundle
         self._count += 1
