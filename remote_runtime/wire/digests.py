@@ -29,7 +29,7 @@ from remote_runtime.wire.insides import HEAP, attributes_of, base_of, contents_o
 Reference = Callable[[object], object | None]
 
 OPEN_LIMIT = 20_000
-"""A value with more open objects is listed by its outermost one alone: to follow each takes some seven times as long."""
+"""A value with more open objects is listed by its outermost one alone: to follow each takes seven times as long."""
 
 _SMALL_ITEMS, _SMALL_BYTES = 256, 64
 _CONTAINERS = frozenset({list, dict, set, bytearray})

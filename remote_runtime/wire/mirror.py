@@ -52,7 +52,7 @@ class Mirror:
     """
 
     def __init__(self, side: int, reference: Reference | None = None) -> None:
-        self.twins = Twins(side)
+        self.side, self.twins = side, Twins(side)
         self.records: dict[str, Record] = {}
         self.turn = 0
         self._left: list[tuple[str, set[int]]] = []
