@@ -77,6 +77,10 @@ class Twins:
         """Return the names in whose values an object was met."""
         return self._owners.get(number, set())
 
+    def shares_memory(self, number: int) -> bool:
+        """Tell whether an array is a view of another at both ends, or carries one."""
+        return self.views.get(number, ALONE) != ALONE or number in self.views.values()
+
     def family(self, number: int) -> int:
         """Return the number of the array that carries another, itself or through others; its own where none does."""
         while self.views.get(number, ALONE) != ALONE:
@@ -137,6 +141,7 @@ class Twins:
         self._part(number)
         self._owners.pop(number, None)
         self.leaves.pop(number, None)
+        self.views.pop(number, None)
 
     def clear(self) -> None:
         """Let go of all of them; numbers given from now on are new."""
@@ -144,7 +149,6 @@ class Twins:
             table.clear()  # type: ignore[attr-defined]
 
     def _part(self, number: int) -> None:
-        self.views.pop(number, None)
         found = self._objects.pop(number, None)
         obj = found() if found is not None else None
         if obj is not None and self._numbers.get(id(obj)) == number:
@@ -155,4 +159,3 @@ class Twins:
         if self._numbers.get(key) == number:
             self._numbers.pop(key, None)
         self._objects.pop(number, None)
-        self.views.pop(number, None)

@@ -183,6 +183,17 @@ def test_programs_of_views_do_what_they_do_in_one_shell(program: list[Step]) -> 
     compare(program)
 
 
+@pytest.mark.parametrize(
+    "sources",
+    [
+        ["G a = kept[0:]", "L a = kept[0:]\na = a.copy()", "G a[0] = 1"],
+        ["G a = kept[2:]\nb = a[1:]", "L b = [a, b]", "G b[1][0] = 7\na *= 2", "L kept += 1"],
+    ],
+)
+def test_programs_of_views_that_once_went_wrong(sources: list[str]) -> None:
+    compare([Step(source[2:], source[0] == "G") for source in sources])
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 @settings(RULES, max_examples=20_000, derandomize=False)
