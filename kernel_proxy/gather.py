@@ -199,6 +199,7 @@ class _Draft:
         self._go_on()
         while True:
             extent = self.delta.extent if self.delta is not None else None
+            self._send_again()
             packed = pack(
                 dict(self.values),
                 namespace=self._namespace,
@@ -208,6 +209,12 @@ class _Draft:
             )
             if self.delta is None or self.delta.extent == extent:
                 return packed
+
+    def _send_again(self) -> None:
+        """Take in names that the session holds, but not as the views that they are here."""
+        for name in self.delta.again.difference(self.values) if self.delta is not None else ():
+            self.values[name] = self._namespace[name]
+            self.rows[name] = self.rows[name]._replace(action="send")
 
     def _meet(self, name: str) -> None:
         """Note a name that travels because another value holds what changed in its own."""

@@ -59,11 +59,12 @@ class Arrival:
             self._land(values, memo, tail)
 
     def _land(self, values: Mapping[str, object], memo: Mapping[int, object], tail: Tail) -> None:
-        places, numbers, leaves, changed, needs = tail
+        places, numbers, leaves, changed, needs, views = tail
         self._give()
         twins = self._mirror.twins
         for place, number in zip(places, numbers, strict=True):
             twins.bind(number, memo[place])
+        twins.views.update(views)
         known = {id(obj): leaf for number, leaf in leaves.items() if (obj := twins.object(number)) is not None}
         for name, value in values.items():
             if name.isidentifier() and name != "_" and name not in self.contested:

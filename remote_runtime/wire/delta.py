@@ -12,16 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from remote_runtime.wire import patches
+from remote_runtime.wire import patches, views
 from remote_runtime.wire.beside import users_threads
 from remote_runtime.wire.digests import Look, is_canonical, look
 from remote_runtime.wire.leaves import Contents, array_digest, bulk_of, shape_in
 from remote_runtime.wire.mirror import Mirror
 from remote_runtime.wire.patches import Content
+from remote_runtime.wire.twins import ALONE
+from remote_runtime.wire.views import Place
 
-Tail = tuple[list[int], list[int], dict[int, bytes], list[str], dict[str, tuple[str, ...]]]
+Tail = tuple[list[int], list[int], dict[int, bytes], list[str], dict[str, tuple[str, ...]], dict[int, int]]
 """Places in the memo of new twins; their numbers; digests of leaves by number; names that changed in place; names that
-code in a value mentions."""
+code in a value mentions; which arrays are views of which, by number."""
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Delta:
         changed: Names whose values changed in place.
         new: Names whose values travel whole, apart from twins in them.
         slow: Names that took long to compare, in seconds.
+        again: Names of `new` that were the same, and travel as views of what they are views of here.
     """
 
     mirror: Mirror
@@ -47,10 +50,14 @@ class Delta:
     changed: dict[str, Look] = field(default_factory=dict)
     new: dict[str, Look | None] = field(default_factory=dict)
     slow: dict[str, float] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
     _values: dict[str, object] = field(default_factory=dict)
+    _looks: dict[str, Look] = field(default_factory=dict)
     _known: dict[int, object] = field(default_factory=dict)
     _patches: dict[int, tuple[str, Content]] = field(default_factory=dict)
     _births: dict[int, object] = field(default_factory=dict)
+    _views: dict[int, Place] = field(default_factory=dict)
+    _views_of: tuple[int, int] = (0, 0)
     _named: list[int] = field(default_factory=list)
 
     SLOW_S = 0.2
@@ -74,6 +81,8 @@ class Delta:
         self._values[name] = value
         if seen is not None and seen.took_s > self.SLOW_S:
             self.slow[name] = seen.took_s
+        if seen is not None:
+            self._looks[name] = seen
         if is_same and not force:
             self.same.add(name)
             self._know(seen)
@@ -111,9 +120,10 @@ class Delta:
         return list(self._values)
 
     @property
-    def extent(self) -> tuple[int, int]:
+    def extent(self) -> tuple[int, ...]:
         """How much the bundle refers to and tells; a bundle must be written after it has ceased to grow."""
-        return len(self._known), len(self._patches)
+        view_count = len(self.views())
+        return len(self._known), len(self._patches), view_count, len(self.again)
 
     def give_up(self, name: str) -> None:
         """Leave a changed name as it is there; nothing that travels may refer to what changed in it."""
@@ -130,6 +140,33 @@ class Delta:
         return found
 
     # ---- for the pickler ----------------------------------------------------------------------------------
+
+    def views(self) -> dict[int, Place]:
+        """Return which arrays travel as views of others.
+
+        An array that both ends hold, here as a view and there as one of its own, travels again: what shares memory in
+        the notebook shares it there. A kernel's own arrays are never replaced for that.
+        """
+        extent = len(self._known), len(self._births)
+        if self._views_of != extent:
+            self._views = self._found_views()
+            self._views_of = len(self._known), len(self._births)
+        return self._views
+
+    def _found_views(self) -> dict[int, Place]:
+        twins = self.mirror.twins
+        arrays = views.of_numpy((*self._known.values(), *self._births.values()))
+        found = views.places(arrays, lambda array: twins.views.get(twins.number(array)) != ALONE)
+        for key, place in list(found.items()):
+            number, carrier = twins.number_at(key), twins.number(place.carrier)
+            if number not in self._known:
+                continue
+            is_there = carrier in self._known and twins.family(number) == twins.family(carrier)
+            if is_there or self.mirror.side:
+                del found[key]
+            else:
+                self._bear_again(number)
+        return found
 
     def known(self) -> list[tuple[int, object]]:
         """Return the twins that the bundle may refer to by number."""
@@ -150,7 +187,15 @@ class Delta:
         born = [(memo[key][0], obj) for key, obj in self._births.items() if key in memo and not self._has_number(obj)]
         numbers = self._named = self.mirror.twins.name(obj for _, obj in born)
         told = {name: mentioned for name, mentioned in needs.items() if name in self._values}
-        return [place for place, _ in born], numbers, self._digests(), list(self.changed), told
+        self.mirror.twins.views.update(shared := self._shared_memory([obj for _, obj in born]))
+        return [place for place, _ in born], numbers, self._digests(), list(self.changed), told, shared
+
+    def _shared_memory(self, born: list[object]) -> dict[int, int]:
+        """Return, by number, which new arrays are views of which, and which lie otherwise at the other end."""
+        number, found = self.mirror.twins.number, self.views()
+        shared = {number(obj): number(found[id(obj)].carrier) for obj in born if id(obj) in found}
+        strided = {number(obj): ALONE for obj in views.of_numpy(born) if not views.is_contiguous(obj)}
+        return {**strided, **shared}
 
     def _digests(self) -> dict[int, bytes]:
         """Return digests that spare the other end a look of its own; none where a value may have changed since."""
@@ -198,6 +243,32 @@ class Delta:
     def _has_number(self, obj: object) -> bool:
         """Tell whether the bundle may refer to an object by number; one whose number is stale gets another."""
         return self.mirror.twins.number(obj) in self._known
+
+    def _bear_again(self, number: int) -> None:
+        """Let an array that both ends hold travel as a new one; its names, and what holds it, are told anew."""
+        obj = self._known.pop(number)
+        self._patches.pop(number, None)
+        self._births[id(obj)] = obj
+        for name in self.mirror.twins.owners(number).intersection(self._looks):
+            seen = self._looks[name]
+            if name in self.new:
+                continue
+            self.same.discard(name)
+            self.changed.pop(name, None)
+            if self._has_number(self._values[name]):
+                self.changed[name] = seen
+            else:
+                self.new[name] = seen
+                self.again.add(name)
+            self._tell(name, seen)
+
+    def _tell(self, name: str, seen: Look) -> None:
+        """Tell the contents of all that both ends hold of a value."""
+        for obj in seen.objects:
+            number = self.mirror.twins.number(obj)
+            content = patches.take(obj) if number in self._known and id(obj) not in seen.leaves else None
+            if content is not None:
+                self._patches.setdefault(number, (name, content))
 
     def _know(self, seen: Look | None) -> None:
         for obj in seen.objects if seen is not None else ():

@@ -55,7 +55,7 @@ class Mirror:
     """
 
     def __init__(self, side: int, reference: Reference | None = None) -> None:
-        self.twins = Twins(side)
+        self.side, self.twins = side, Twins(side)
         self.records: dict[str, Record] = {}
         self.turn = 0
         self._left: list[tuple[str, set[int]]] = []
@@ -198,6 +198,7 @@ class Mirror:
         for obj, number in zip(seen.objects, record.numbers, strict=True):
             mine = self.twins.number(obj)
             is_free = not mine and number and number not in taken and self.twins.owners(number) == {name}
+            is_free = is_free and not self.twins.shares_memory(number)
             if mine != number and not is_free:
                 return False
         for obj, number in zip(seen.objects, record.numbers, strict=True):

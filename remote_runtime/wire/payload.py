@@ -22,18 +22,19 @@ import pickle
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from cloudpickle import cloudpickle
 
 from remote_runtime.wire import kinds, problems, reducers
 from remote_runtime.wire.bundle import Bundle, opening, seal
+from remote_runtime.wire.common import Shared
 from remote_runtime.wire.contents import parts_of
-from remote_runtime.wire.leaves import Contents
 from remote_runtime.wire.order import Expand, Plan
 from remote_runtime.wire.problems import PackError, TooLarge
 from remote_runtime.wire.sink import Sink
 from remote_runtime.wire.unpacking import UnpackError, unpack
+from remote_runtime.wire.views import reduce_view
 
 __all__ = ["Bundle", "PackError", "Packed", "TooLarge", "UnpackError", "frozen", "pack", "unpack"]
 
@@ -57,22 +58,6 @@ class Packed:
     sizes: Mapping[str, int]
     names: tuple[str, ...]
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-class Shared(Protocol):
-    """What both ends hold; `mirror.Delta` is one."""
-
-    def known(self) -> list[tuple[int, object]]:
-        """Return numbers and objects that the bundle may refer to."""
-
-    def contents(self) -> list[tuple[str, int, Any]]:
-        """Return what changed in such objects: the name in which it was found, the number, the contents."""
-
-    def contents_known(self) -> Contents:
-        """Return digests of large arrays that were made already."""
-
-    def tail(self, memo: Mapping[int, tuple[int, object]], needs: Mapping[str, tuple[str, ...]]) -> Any:
-        """Return what the receiver must know, given what was written: identity -> (place, object), and `needs`."""
 
 
 def frozen(value: object) -> bytes:
@@ -194,6 +179,7 @@ class _Stream(cloudpickle.Pickler):
 
     def _begin(self) -> None:
         """Write which objects are known, and let the namespace and them stand in the memo."""
+        self._views = self._shared.views() if self._shared is not None else {}
         known = self._shared.known() if self._shared is not None else []
         self.sink.write(opening([0, *(number for number, _ in known)]))
         here: list[object] = [self._namespace, *(obj for _, obj in known)]
@@ -282,6 +268,8 @@ class _Stream(cloudpickle.Pickler):
             return "_function"
         if issubclass(kind, types.ModuleType):
             return "_module"
+        if self._views and kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+            return "_array"
         known = kinds.kind_of(kind)
         if (known is not None and known.refused) or kind in reducers.standard_kinds():
             return reducers.reduce_standard
@@ -304,6 +292,10 @@ class _Stream(cloudpickle.Pickler):
         self._mention(cloudpickle._extract_code_globals(func.__code__))
         self._mention(_names_in(func.__annotations__))
         return reducers.reduce_function(func)
+
+    def _array(self, array: Any) -> Any:
+        place = self._views.get(id(array))
+        return reduce_view(array, place) if place is not None else NotImplemented
 
     def _module(self, module: types.ModuleType) -> Any:
         own = vars(module) is self._namespace

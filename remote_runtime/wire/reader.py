@@ -126,6 +126,7 @@ class Reader:
         other = (ctypes.c_char * seen.nbytes).from_buffer(mapped)
         other.first = owner  # type: ignore[attr-defined]  # the block is in use as long as either is
         return memoryview(other).cast("B")
+
     @property
     def has_news(self) -> bool:
         """Whether blocks have ended of which the peer has not heard."""

@@ -218,7 +218,8 @@ def _reduce_path(path: pathlib.PurePath) -> Reduced:
 
 
 def _reduce_memoryview(view: memoryview) -> Reduced:
-    held = bytes(view) if view.readonly else bytearray(view)
+    is_all = type(view.obj) is bytearray and view.contiguous and view.nbytes == len(view.obj)
+    held = view.obj if is_all and not view.readonly else bytes(view) if view.readonly else bytearray(view)
     return make_memoryview, (held, view.format, view.shape)
 
 

@@ -16,6 +16,9 @@ from functools import partial
 _TABLES_OWN = 2
 """References to an object that only the table holds, as `sys.getrefcount` counts them: its own, and the argument."""
 
+ALONE = -1
+"""In the place of a carrier: the array lies in memory otherwise at the two ends, so that it can carry none itself."""
+
 Held = Callable[[], object | None]
 
 _STRONG = frozenset({list, dict, set, frozenset, tuple, bytearray, str, bytes, int, float, complex, bool, type(None)})
@@ -54,6 +57,8 @@ class Twins:
         self._numbers: dict[int, int] = {}
         self._owners: dict[int, set[str]] = {}
         self.leaves: dict[int, bytes] = {}
+        self.views: dict[int, int] = {}
+        """Number of an array that is a view at both ends -> number of the array that carries it, or `ALONE`."""
 
     def number(self, obj: object) -> int:
         """Return an object's number; 0 when it has none."""
@@ -71,6 +76,16 @@ class Twins:
     def owners(self, number: int) -> set[str]:
         """Return the names in whose values an object was met."""
         return self._owners.get(number, set())
+
+    def shares_memory(self, number: int) -> bool:
+        """Tell whether an array is a view of another at both ends, or carries one."""
+        return self.views.get(number, ALONE) != ALONE or number in self.views.values()
+
+    def family(self, number: int) -> int:
+        """Return the number of the array that carries another, itself or through others; its own where none does."""
+        while self.views.get(number, ALONE) != ALONE:
+            number = self.views[number]
+        return number
 
     def name(self, objects: Iterable[object]) -> list[int]:
         """Give new numbers to objects, in order."""
@@ -126,10 +141,11 @@ class Twins:
         self._part(number)
         self._owners.pop(number, None)
         self.leaves.pop(number, None)
+        self.views.pop(number, None)
 
     def clear(self) -> None:
         """Let go of all of them; numbers given from now on are new."""
-        for table in (self._objects, self._numbers, self._owners, self.leaves):
+        for table in (self._objects, self._numbers, self._owners, self.leaves, self.views):
             table.clear()  # type: ignore[attr-defined]
 
     def _part(self, number: int) -> None:

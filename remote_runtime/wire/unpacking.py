@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from remote_runtime.wire import problems, reducers
 from remote_runtime.wire.bundle import SEAL_BYTES, Bundle, seal
+from remote_runtime.wire.views import OtherLayout
 
 Resolve = Callable[[Any], object]
 
@@ -210,7 +211,7 @@ def diagnose(error: BaseException, name: str, is_sealed: bool = False) -> Unpack
     """
     subject = f"`{name}` cannot be rebuilt where it arrived" if name else "the values cannot be read"
     text = problems.text_of(error)
-    if isinstance(error, Parted):
+    if isinstance(error, (Parted, OtherLayout)):
         return UnpackError("parted", f"kernel and session no longer hold the same: {text}", "run the cell again", name)
     if isinstance(error, reducers.VersionSkew):
         return UnpackError(

@@ -31,6 +31,7 @@ class End:
         return delta
 
     def pack(self, delta: Delta) -> Packed:
+        delta.views()  # may find more that is new
         packed = pack({name: self.ns[name] for name in delta.new}, namespace=self.ns, shared=delta)
         delta.settle(packed.names, packed.needs)
         return packed
