@@ -41,6 +41,9 @@ from remote_runtime.wire.methods import (
 _log = logging.getLogger(__name__)
 _Code = grpc.StatusCode
 
+_OF_A_USER = (pb.OpenRequest, pb.LendRequest, pb.SecretsRequest, pb.VolumesRequest, pb.BuildRequest)
+"""Requests whose `user` is who asks."""
+
 STATUS: Mapping[str, grpc.StatusCode] = {
     "bad-target": _Code.INVALID_ARGUMENT,
     "target-unavailable": _Code.FAILED_PRECONDITION,
@@ -139,10 +142,9 @@ class _Handlers:
 
     def _sign(self, request: Message, caller: pb.Caller) -> Message:
         """Write into a request whose it is, whatever the client wrote there."""
-        fields = request.DESCRIPTOR.fields_by_name
-        if "caller" in fields:
+        if "caller" in request.DESCRIPTOR.fields_by_name:
             request.caller.CopyFrom(caller)
-        if "user" in fields:
+        if isinstance(request, _OF_A_USER):
             request.user = caller.user
         return request
 
