@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kernel_proxy import bell
 from kernel_proxy.errors import RunTimeout, SessionLost
 from kernel_proxy.parcels import Outgoing, Parcel, Stage
 from kernel_proxy.session import Session
@@ -17,6 +19,7 @@ from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.frames import control, is_data
 from tests.client.roads import joined, texts
 from tests.client.standin import Worker
+from tests.worker.keeper.link import until
 
 LARGE = Bundle(b"p", (memoryview(bytearray(5_000_000)),))
 
@@ -31,7 +34,20 @@ def interrupt_when_waiting(session: Session, run_id: str) -> Any:
 
 
 def soon_sigint() -> None:
-    threading.Timer(0.05, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)).start()
+    """Press Ctrl-C as soon as the main thread waits for the session; a press before or after is another test's."""
+    main = threading.main_thread().ident or 0
+
+    def waits() -> bool:
+        frame = sys._current_frames().get(main)
+        while frame is not None and frame.f_code.co_filename != bell.__file__:
+            frame = frame.f_back
+        return frame is not None
+
+    def press() -> None:
+        until(waits, "the main thread to wait")
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
 
 
 @pytest.mark.usefixtures("transport")
