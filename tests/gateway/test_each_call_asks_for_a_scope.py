@@ -26,7 +26,8 @@ def tokens(shared: Running) -> dict[str, str]:
     made = {scope: add(f"user-{scope}", scope) for scope in GOOD}
     expired, revoked = add("late", "admin", expires_s=1e-6), add("gone", "admin")
     shared.call("Revoke", pb.RevokeRequest(what="gone"))
-    wrong = made["publish"][:-1] + ("A" if made["publish"][-1] != "A" else "B")
+    guessed = add("guessed", "publish")  # whose guesses are bounded, so that it is nobody's who must get in
+    wrong = guessed[:-1] + ("A" if guessed[-1] != "A" else "B")
     return {**made, "missing": "", "wrong": wrong, "unknown id": "wc_00000000_x", "expired": expired, "revoked": revoked}
 
 
