@@ -187,7 +187,7 @@ def test_a_dockerfile_begins_an_image(shop: Workshop, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM warmcell-base:py3.11\nCOPY f.txt /srv/f.txt\n")
     if shop.builder.door.facts("warmcell-base:py3.11") is None:
         pytest.skip("the engine has no warmcell-base:py3.11")
-    shop.builder = DockerBuilder(shop.root / "images", lambda python: shop.base, ("cloudpickle",))
+    shop.builder = DockerBuilder(shop.root / "images", lambda python: shop.base, lambda python: ("cloudpickle",))
     image = Image.from_dockerfile(tmp_path / "Dockerfile", context_dir=tmp_path / "context")
     built = shop.build(image)
     assert built.python == "3.11"
