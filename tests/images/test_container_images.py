@@ -45,7 +45,7 @@ class Workshop:
 
     def build(self, image: Image) -> Built:
         plan = image.plan()
-        self.digests.update((*plan.spec.layers, f"file-{plan.spec.base.name}"))
+        self.digests.update(plan.spec.layers if ":" in plan.spec.base.name else (*plan.spec.layers, f"file-{plan.spec.base.name}"))
         files = self.root / "files"
         files.mkdir(exist_ok=True)
         for digest, source in plan.sources.items():
