@@ -49,6 +49,11 @@ NOT_HELD: tuple[tuple[str, str], ...] = (
     ("disk", "Nothing limits how much a session writes to its directory, nor the bandwidth that it takes."),
     ("gpu memory", "Nothing limits how much memory of a GPU a worker takes, once the GPU is its own."),
     ("internet", "A worker sends whatever it has to any address of the internet, unless the network is none."),
+    (
+        "links",
+        "A session that may write a directory could put a link below it in the moment in which another container is "
+        "given what lies there.",
+    ),
     ("timing", "Workers of one machine share its caches, and could tell from them what others do."),
 )
 """What stands open on this engine: key -> the sentence in the docs. Without root, `network.NOT_HELD` comes to it."""
