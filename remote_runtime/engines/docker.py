@@ -1,6 +1,6 @@
 """The docker engine: each worker is a container of its own, hardened, with its socket on a directory that both see.
 
-    launch(spec) -> image, network, rooms, container -> line to its zygote -> keeper ordered -> READY
+    launch(spec) -> image, network, rooms, what is bound, container -> line to its zygote -> keeper ordered -> READY
     the line ends, or the engine tells -> inspect -> why -> files go home, container removed -> EXITED
 
 A worker is found again by two things that must agree: a record here, and a container that bears this installation's
@@ -16,6 +16,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from remote_runtime.engines import hardening, host
@@ -32,18 +33,27 @@ from remote_runtime.engines.base import (
     WorkerStatus,
 )
 from remote_runtime.engines.contained import Contained
+from remote_runtime.engines.docker_builder import DockerBuilder
 from remote_runtime.engines.docker_door import Door, Found
+from remote_runtime.engines.docker_environments import DockerEnvironments
 from remote_runtime.engines.docker_site import Ready, Site
 from remote_runtime.engines.events import Events
 from remote_runtime.engines.line import listens
 from remote_runtime.engines.lives import Lives
+from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.specs import Environment, Mount
 
 NOT_HELD: tuple[tuple[str, str], ...] = (
     ("kernel", "All workers share the host's kernel: a hole in it is a way out, unless the runtime is gVisor."),
     ("disk", "Nothing limits how much a session writes to its directory, nor the bandwidth that it takes."),
     ("gpu memory", "Nothing limits how much memory of a GPU a worker takes, once the GPU is its own."),
     ("internet", "A worker sends whatever it has to any address of the internet, unless the network is none."),
+    (
+        "links",
+        "A session that may write a directory could put a link below it in the moment in which another container is "
+        "given what lies there.",
+    ),
     ("timing", "Workers of one machine share its caches, and could tell from them what others do."),
 )
 """What stands open on this engine: key -> the sentence in the docs. Without root, `network.NOT_HELD` comes to it."""
@@ -69,6 +79,7 @@ class DockerEngine(Engine):
         self._declared = host.simulated(settings.simulate)
         self._site = Site(settings, hardening.profile(settings.options))
         self._lives = Lives(self._site, settings.records)
+        self._environments = DockerEnvironments(self._site, settings.state)
         self._readying: Future[Ready] | None = None
         self._events: Events | None = None
 
@@ -83,6 +94,27 @@ class DockerEngine(Engine):
     def describe(self) -> Capabilities:
         """Tell that workers are containers, that real GPUs are given to them at their start, and that they pause."""
         return Capabilities("docker", self._site.isolation, ("unix",), not self._site.has_gpus, pause=True)
+
+    @property
+    def builder(self) -> DockerBuilder:
+        """What makes container images."""
+        return self._environments.builder
+
+    async def admit(self, environment: Environment) -> Environment:
+        """Find the image, or the one with the Python that is named, and see where mounts and volumes can be."""
+        return await self._environments.admit(environment)
+
+    async def versions(self, environment: Environment) -> pb.Versions:
+        """Return those of the image."""
+        return await self._environments.versions(environment)
+
+    def places(self, environment: Environment) -> Sequence[Mount]:
+        """Return where a container has what it sees; see `binds`."""
+        return self._environments.places(environment)
+
+    def remarks(self, environment: Environment) -> Sequence[str]:
+        """Say which mounts a worker has no rights to."""
+        return self._environments.remarks(environment)
 
     async def inventory(self) -> Sequence[Device]:
         """Return real devices, declared ones and the processor."""
@@ -128,7 +160,8 @@ class DockerEngine(Engine):
         if worker.spec.devices:
             await self._require(worker)
         ready = await self._ready()
-        places = await self._lives.call(self._site.places, worker.spec.worker_id, ready)
+        around = await self._lives.call(self._environments.around, worker.spec.environment)
+        places = replace(await self._lives.call(self._site.places, worker.spec.worker_id, ready), around=around)
         command = worker.command(self.settings)
         arguments = hardening.container(worker.spec, ready.profile, places, self._site.installation, command)
         return await self._lives.call(self._door.create, arguments)
@@ -308,6 +341,7 @@ class DockerEngine(Engine):
         if self._events is not None:
             await asyncio.to_thread(self._events.stop)
         self._lives.close()
+        self._environments.close()
         self._door.close()
 
 

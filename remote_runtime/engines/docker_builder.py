@@ -64,20 +64,21 @@ class DockerBuilder(Builder):
     Args:
         root: Directory of its own.
         base_of: Minor version of Python -> tag of the worker's image with it, made where it is not there.
-        provisions: Requirements of a worker, put into images that others have made.
+        provisions: Minor version -> requirements of a worker, put into images that others have made.
         door: To the engine.
+        kind: Of the worker's image, in the names of images that begin with one; "" where there is only one kind.
     """
 
     def __init__(
-        self, root: Path, base_of: Callable[[str], str], provisions: Sequence[str] = (), door: StepDoor | None = None
-    ) -> None:
-        self._root, self._base_of, self._provisions = root, base_of, tuple(provisions)
+        self, root: Path, base_of: Callable[[str], str], provisions: Callable[[str], Sequence[str]] = lambda python: (),
+        door: StepDoor | None = None, kind: str = "",
+    ) -> None:  # fmt: skip
+        self._root, self._base_of, self._provisions, self._kind = root, base_of, provisions, kind
         self.door = door or StepDoor()
 
-    @staticmethod
-    def tag(digest: str) -> str:
-        """Return the name of an image."""
-        return f"{REPOSITORY}:{digest}"
+    def tag(self, digest: str) -> str:
+        """Return the name of an image; one that began with another worker's image has another name."""
+        return f"{REPOSITORY}{self._kind and '-'}{self._kind}:{digest}"
 
     async def check(self, spec: ImageSpec) -> None:
         """Refuse what would need a Python from elsewhere."""
@@ -117,9 +118,9 @@ class DockerBuilder(Builder):
         other = parent or ImageSpec(Base(SLIM, python=built.python or _OWN)).digest
         if await self.find(other) is None:
             return built
-        return differing(built, await self._installed(built.digest), await self._installed(other))
+        return differing(built, await self.packages(built.digest), await self.packages(other))
 
-    async def _installed(self, digest: str) -> dict[str, str]:
+    async def packages(self, digest: str) -> dict[str, str]:
         """Return name -> version of what an image has installed, asked of it once."""
         kept = self._root / "packages" / f"{digest[:24]}.json"
         with suppress(OSError, ValueError):
@@ -143,7 +144,9 @@ class DockerBuilder(Builder):
                 unpack(archive, scratch)
             (scratch / ".directory").unlink(missing_ok=True)
             scratch.replace(place)
-        copy_tree(place, directory)
+        if any(place.iterdir()):
+            copy_tree(place, directory)
+            os.chown(directory, os.getuid(), os.getgid())  # not the worker's any more, until all of it is given again
 
     # ---- the base -----------------------------------------------------------------------------------------
 
@@ -200,14 +203,15 @@ class DockerBuilder(Builder):
         if code:
             raise failed_step(StepBegun(0, begun.count, f"python3 in {tag}"), code, lines)
         python = lines[-1].strip()
+        provisions = self._provisions(python)
         with self._scratch() as scratch:
             wheels = Path(scratch, "wheels")
-            await self._fetch(("pip", *self._provisions), (), python, wheels, Context(self._root), begun, say)
+            await self._fetch(("pip", *provisions), (), python, wheels, Context(self._root), begun, say)
             script = "\n".join((
                 "python3 -m venv --without-pip --system-site-packages /opt/python",
                 f'/opt/python/bin/python "$(echo {GIVEN}/wheels/pip-*.whl)/pip" install --no-index --no-cache-dir '
                 f"--find-links {GIVEN}/wheels --disable-pip-version-check --root-user-action ignore pip "
-                + shlex.join(self._provisions),
+                + shlex.join(provisions),
                 "grep -q '^cell:' /etc/passwd || echo 'cell:x:64321:64321:cell:/session/home:/bin/sh' >> /etc/passwd",
                 f"mkdir -p {WORK}",
             ))  # fmt: skip

@@ -87,7 +87,7 @@ class Site:
         Raises:
             Failed: Something of it cannot be had.
         """
-        image = self.profile.image or self._image()
+        image = self.image(images.minor_version())
         if not self.door.image(image):
             self.door.pull(image)
         if self.closing:
@@ -101,8 +101,17 @@ class Site:
             raise Failed("unavailable", text, "see `warmcell logs`") from error
         return Ready(replace(self.profile, image=image), code)
 
-    def _image(self) -> str:
-        python = images.minor_version()
+    def image(self, python: str) -> str:
+        """Return the name of the worker's image with a Python, built where it is not there; the admin's own as it is.
+
+        Args:
+            python: Minor version.
+
+        Raises:
+            Failed: It cannot be built.
+        """
+        if self.profile.image and python == images.minor_version():
+            return self.profile.image
         asked = images.recipe(python, self.profile.variant, images.pins_here(python))
         return images.ensure(self.door, asked, _log.info)
 

@@ -1,6 +1,6 @@
 """What a worker's container is allowed: one pure function from settings and places to the engine's arguments.
 
-    WorkerSpec, Profile, Places -> container -> arguments of `Door.create`
+    WorkerSpec, Profile, Places, Surroundings -> container -> arguments of `Door.create`
 
 Whatever a container may or may not do is decided here and nowhere else. `PROBES` of tests/containers look at each
 line from inside.
@@ -12,13 +12,14 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from remote_runtime.engines.base import CPU, WorkerSpec
 from remote_runtime.engines.docker_door import INSTALLATION, WORKER
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.specs import Mount
 
 UID = 64321
 """Who workers are where the gateway is root; no account of a usual system has this number."""
@@ -78,18 +79,35 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What a container has because its session's environment asks for it.
+
+    Args:
+        image: Tag of what it is made from; "" for the profile's.
+        variables: Those that this image sets.
+        bound: Directories: `source` on the host, `target` in the container.
+    """
+
+    image: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    bound: tuple[Mount, ...] = ()
+
+
+@dataclass(frozen=True)
 class Places:
-    """Directories of the host that a container sees.
+    """Directories of the host that a container sees, and what else it is made from.
 
     Args:
         run: For its sockets.
         room: For its session's files.
         code: With the worker's code.
+        around: What its environment adds.
     """
 
     run: Path
     room: Path
     code: Path
+    around: Surroundings = Surroundings()
 
 
 def profile(options: Mapping[str, object]) -> Profile:
@@ -146,6 +164,11 @@ def user() -> int:
     return UID if os.getuid() == 0 else os.getuid()
 
 
+def group() -> int:
+    """Return the group of the same."""
+    return UID if os.getuid() == 0 else os.getgid()
+
+
 def container(
     spec: WorkerSpec, asked: Profile, places: Places, installation: str, command: Sequence[str]
 ) -> dict[str, Any]:
@@ -158,31 +181,31 @@ def container(
         installation: Label by which it is found again.
         command: Arguments of the worker's module.
     """
-    uid = user()
+    around = places.around
     return {
         "name": f"warmcell-{installation[:8]}-{spec.worker_id}",
-        "image": asked.image,
+        "image": around.image or asked.image,
         "command": ["python3", "-m", MODULE, *command],
-        "user": f"{uid}:{uid if uid == UID else os.getgid()}",
+        "user": f"{user()}:{group()}",
         "working_dir": f"{SESSION}/home",
         "hostname": "worker",
         "stop_signal": "SIGTERM",
-        "environment": _environment(asked),
+        "environment": _environment(asked, around.variables),
         "labels": {INSTALLATION: installation, WORKER: spec.worker_id},
         "mounts": _mounts(places, bool(_devices(spec.devices))),
         **_rights(),
         **_limits(asked),
-        **_network(asked, installation),
+        **_network(installation, asked.network, spec.environment.block_network),
         **({"runtime": asked.runtime} if asked.runtime else {}),
         "device_requests": _devices(spec.devices),
     }
 
 
-def _environment(asked: Profile) -> dict[str, str]:
-    """Return a worker's variables; none of the gateway's own is among them."""
-    home = f"{SESSION}/home"
-    found = {"HOME": home, "USER": "cell", "LOGNAME": "cell", "PYTHONPATH": CODE, "PYTHONDONTWRITEBYTECODE": "1"}
-    if asked.cpus:  # libraries count the host's processors and would start a thread for each
+def _environment(asked: Profile, image: Mapping[str, str]) -> dict[str, str]:
+    """Return a worker's variables beside its image's; none of the gateway's own is among them."""
+    home, path = f"{SESSION}/home", ":".join(filter(None, (CODE, image.get("PYTHONPATH", ""))))
+    found = {"HOME": home, "USER": "cell", "LOGNAME": "cell", "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    if asked.cpus and "OMP_NUM_THREADS" not in image:  # libraries would start a thread for each of the host's
         found["OMP_NUM_THREADS"] = str(max(1, math.floor(asked.cpus)))
     return found
 
@@ -191,6 +214,7 @@ def _mounts(places: Places, has_gpus: bool) -> list[dict[str, Any]]:
     seen = [(RUN, places.run, False), (SESSION, places.room, False), (CODE, places.code, True)]
     if has_gpus:  # where all runtimes of this machine, in containers or not, see who holds a GPU
         seen.append((LOCKS, Path(LOCKS), False))
+    seen += [(mount.target, Path(mount.source), not mount.writable) for mount in places.around.bound]
     return [
         {"target": target, "source": str(source), "type": "bind", "read_only": read_only, "propagation": "rprivate"}
         for target, source, read_only in seen
@@ -226,8 +250,8 @@ def _limits(asked: Profile) -> dict[str, Any]:
     return found
 
 
-def _network(asked: Profile, installation: str) -> dict[str, Any]:
-    if asked.network == NONE:
+def _network(installation: str, network: str, is_blocked: bool) -> dict[str, Any]:
+    if is_blocked or network == NONE:
         return {"network_mode": "none"}
     return {
         "network_mode": network_name(installation),

@@ -107,6 +107,9 @@ def lay(places: Iterable[Mount], directory: Path) -> list[str]:
     laid = inside(places)
     for place in laid:
         link = directory / place.target
+        if _leads_out(directory, place.target):
+            what = f"{place.source} cannot be seen at {place.target} in the working directory: a link is in the way"
+            raise Failed("files", what, "choose another target, or remove the link in a cell of a session without it")
         link.parent.mkdir(parents=True, exist_ok=True)
         if link.is_symlink():
             link.unlink()  # of an earlier session
@@ -121,11 +124,16 @@ def lift(links: Iterable[str], directory: Path) -> None:
     """Remove links inside a working directory, and the folders that were made for them."""
     for name in links:
         link = directory / name
-        if link.is_symlink():
+        if link.is_symlink() and not _leads_out(directory, name):
             with suppress(OSError):
                 link.unlink()
                 for parent in list(Path(name).parents)[:-1]:
                     (directory / parent).rmdir()
+
+
+def _leads_out(directory: Path, name: str) -> bool:
+    """Tell whether cells have put a link where a folder above a name shall be; nothing is done through one."""
+    return any((directory / parent).is_symlink() for parent in list(Path(name).parents)[:-1])
 
 
 def lay_absolute(places: Iterable[Mount]) -> None:

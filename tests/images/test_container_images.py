@@ -45,7 +45,7 @@ class Workshop:
 
     def build(self, image: Image) -> Built:
         plan = image.plan()
-        self.digests.update((*plan.spec.layers, f"file-{plan.spec.base.name}"))
+        self.digests.update(plan.spec.layers if ":" in plan.spec.base.name else (*plan.spec.layers, f"file-{plan.spec.base.name}"))
         files = self.root / "files"
         files.mkdir(exist_ok=True)
         for digest, source in plan.sources.items():
@@ -187,7 +187,7 @@ def test_a_dockerfile_begins_an_image(shop: Workshop, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM warmcell-base:py3.11\nCOPY f.txt /srv/f.txt\n")
     if shop.builder.door.facts("warmcell-base:py3.11") is None:
         pytest.skip("the engine has no warmcell-base:py3.11")
-    shop.builder = DockerBuilder(shop.root / "images", lambda python: shop.base, ("cloudpickle",))
+    shop.builder = DockerBuilder(shop.root / "images", lambda python: shop.base, lambda python: ("cloudpickle",))
     image = Image.from_dockerfile(tmp_path / "Dockerfile", context_dir=tmp_path / "context")
     built = shop.build(image)
     assert built.python == "3.11"
