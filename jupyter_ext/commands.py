@@ -75,8 +75,8 @@ def _use(connection: Connection, command: Command) -> Report:
     )
     idle_text = f"after {idle_s:g} s without a run" if idle_s else "when somebody waits for it"
     pairs = {"target": target, "session": connection.session_name(target), "released": idle_text}
-    if chosen is not None:
-        pairs["image"] = chosen.title
+    if picked is not None:
+        pairs["image"] = picked.title
     if connection.defaults.no_wait:
         pairs["held device"] = "an error; `%gpu use` without --no-wait lets cells queue again"
     pairs |= worlds.told(wishes) | (worlds.found(considered) if considered is not None else {})
