@@ -99,8 +99,10 @@ def gateway_log(settings: Settings, follow: bool) -> Iterator[str]:
     file = settings.home / "gateway.log"
     gateway = statedir.find(settings.home)
     if gateway is not None and not _writes_to(gateway.pid, file):
-        raise NotFound(f"the runtime on {settings.home} runs in the foreground, its log is kept by who started it",
-                       "`journalctl --unit warmcell` where systemd did, `docker compose logs` where compose did")  # fmt: skip
+        raise NotFound(
+            f"the runtime on {settings.home} runs in the foreground, its log is kept by who started it",
+            "`journalctl --unit warmcell` where systemd did, `docker compose logs` where compose did",
+        )
     if not file.exists():
         raise NotFound(f"no runtime has run on {settings.home}", "start it with `warmcell up`")
     with open(file, encoding="utf-8", errors="replace") as log:

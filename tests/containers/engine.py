@@ -37,7 +37,7 @@ def inspect(container: str) -> dict:
 def installation(home: Path) -> str:
     """Return the name by which an installation's containers are known, "" where it never made one."""
     places = (home / "state" / "installation", home / "installation")
-    return next((place.read_text() for place in places if place.exists()), "")
+    return next((place.read_text().partition("\n")[0] for place in places if place.exists()), "")
 
 
 def containers(home: Path) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.client.sweep import sweep
 from tests.containers import engine
-from tests.docs.story import Block, Story, blocks
+from tests.docs.story import Story, blocks
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "server.md"
 BLOCKS = blocks(PAGE)
