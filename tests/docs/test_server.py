@@ -145,6 +145,7 @@ def test_the_backup_holds_what_the_runtime_knows(walk: Walk) -> None:
     with tarfile.open(archive) as packed:
         names = packed.getnames()
     assert {".warmcell/store.db", ".warmcell/token", ".warmcell/tls/ca-key.pem", ".warmcell/gateway.toml"} <= {*names}
+    assert ".warmcell/sessions" not in names
 
 
 def test_the_walk_was_on_containers() -> None:
