@@ -57,6 +57,14 @@ def left_by(home: Path) -> list[str]:
     return [*containers(home), *(network for network in networks if network.endswith(name)), *chains]
 
 
+def remove_images_of(home: Path) -> None:
+    """Remove what users of an installation have built."""
+    name = installation(home)[:8]
+    made = docker("images", "--quiet", "--filter", f"reference=warmcell-image-{name}:*").split() if name else []
+    if made:
+        docker("rmi", "--force", *dict.fromkeys(made))
+
+
 def shared() -> set[str]:
     """Return what is there of volumes and of shared memory with a name."""
     return {*docker("volume", "ls", "-q").split(), *(entry.name for entry in Path("/dev/shm").iterdir())}

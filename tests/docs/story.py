@@ -22,7 +22,7 @@ from kernel_proxy import statedir
 from tests.kernels import LiveKernel, kernel_of
 
 ELSEWHERE = "from remote_runtime.wire import versions\nversions.host_id = lambda: 'another machine'"
-LIMIT_S = 100.0
+LIMIT_S = 240.0
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "server.md"
 BLOCKS = blocks(PAGE)
 SECTIONS = list(dict.fromkeys(block.section for block in BLOCKS))
 ON_CONTAINERS = not engine.absent()
+pytestmark = pytest.mark.timeout(300)  # the first to ask for it builds the worker's image
 DOCKER = "--engine docker --engine-options variant=torch,memory=64g,cpus=8"
 BY_HAND = [
     "%gpu connect ssh://gpu01",
@@ -90,6 +91,7 @@ def walk() -> Iterator[Walk]:
         (story.state / "warmcell.toml").write_text('simulate = "A100:1"\nimports = "numpy"\n')
         yield Walk(story)
         story.close()
+        engine.remove_images_of(story.state)
         assert not ON_CONTAINERS or engine.left_by(story.state) == []
         sweep(directory)
 
