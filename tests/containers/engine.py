@@ -57,12 +57,9 @@ def left_by(home: Path) -> list[str]:
     return [*containers(home), *(network for network in networks if network.endswith(name)), *chains]
 
 
-def remove_images_of(home: Path) -> None:
-    """Remove what users of an installation have built."""
-    name = installation(home)[:8]
-    made = docker("images", "--quiet", "--filter", f"reference=warmcell-image-{name}:*").split() if name else []
-    if made:
-        docker("rmi", "--force", *dict.fromkeys(made))
+def user_images() -> set[str]:
+    """Return the names of the images that users have had built; all installations share them."""
+    return set(docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=warmcell-image*").split())
 
 
 def shared() -> set[str]:

@@ -86,12 +86,13 @@ def walk() -> Iterator[Walk]:
     with tempfile.TemporaryDirectory(prefix="wc-", dir="/tmp") as name:
         directory = Path(name)
         directory.chmod(0o755)  # workers in containers are another account, and mounts lie in it
-        story = Story(directory, here(directory))
+        story, before = Story(directory, here(directory)), engine.user_images() if ON_CONTAINERS else set()
         story.state.mkdir(mode=0o700)
         (story.state / "warmcell.toml").write_text('simulate = "A100:1"\nimports = "numpy"\n')
         yield Walk(story)
         story.close()
-        engine.remove_images_of(story.state)
+        if ON_CONTAINERS and (made := engine.user_images() - before):
+            engine.docker("rmi", "--force", *made)
         assert not ON_CONTAINERS or engine.left_by(story.state) == []
         sweep(directory)
 
