@@ -16,6 +16,7 @@ from pathlib import Path
 HTTP_PORT, GRPC_PORT = 8470, 8471
 
 USER_UNIT, SYSTEM_UNIT, COMPOSE = "user unit", "system unit", "compose"
+DOCKER = "docker"
 KINDS = (USER_UNIT, SYSTEM_UNIT, COMPOSE)
 
 
@@ -32,6 +33,8 @@ class Plan:
         grpc_port: For gRPC.
         account: Whom a system unit runs as.
         version: Of warmcell, for the image of a compose file.
+        engine: What starts workers; "" for the default, which a compose file cannot have: there it is docker.
+        engine_options: The engine's own, as `memory=8g,cpus=2`.
     """
 
     kind: str
@@ -42,13 +45,18 @@ class Plan:
     grpc_port: int = GRPC_PORT
     account: str = ""
     version: str = ""
+    engine: str = ""
+    engine_options: str = ""
 
     @property
     def words(self) -> list[str]:
         """The words of `warmcell`, behind its name."""
+        engine = self.engine or (DOCKER if self.kind == COMPOSE else "")
+        options = {"--engine": engine, "--engine-options": self.engine_options}
         return [
             "up", "--foreground", "--state", str(self.state), "--host", self.host, "--http-port", str(self.http_port),
             "--grpc-port", str(self.grpc_port), "--idle-exit-s", "0", "--tls-name", self.name,
+            *(word for option, value in options.items() if value for word in (option, value)),
         ]  # fmt: skip
 
     @property
@@ -96,12 +104,13 @@ def commands(plan: Plan, admin: str) -> tuple[str, str, str]:
 def _unit(plan: Plan) -> str:
     command = " ".join(map(_quoted, [sys.executable, "-m", "warmcell", *plan.words]))
     account = f"User={plan.account}\n" if plan.kind == SYSTEM_UNIT else ""
+    after = " docker.service" if (plan.kind, plan.engine) == (SYSTEM_UNIT, DOCKER) else ""
     wanted = "multi-user.target" if plan.kind == SYSTEM_UNIT else "default.target"
     return f"""\
 [Unit]
 Description=warmcell: notebook cells on warm workers
 Wants=network-online.target
-After=network-online.target
+After=network-online.target{after}
 
 [Service]
 Type=exec
@@ -126,7 +135,7 @@ def _quoted(word: str) -> str:
 
 
 def _compose(plan: Plan) -> str:
-    words = _listed(["warmcell", *plan.words, "--engine", "docker"])
+    words = _listed(["warmcell", *plan.words])
     ports = _listed([f"{port}:{port}" for port in (plan.http_port, plan.grpc_port)])
     python = ".".join(map(str, sys.version_info[:2]))
     state = json.dumps(_plain(f"{plan.state}:{plan.state}"))

@@ -5,10 +5,13 @@ run id -> its session -> follow from the first event -> the bytes it printed
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 
+from kernel_proxy import statedir
 from kernel_proxy.errors import NotFound, SettingsError
 from kernel_proxy.runtime import Runtime
 from kernel_proxy.settings import Settings
@@ -72,18 +75,34 @@ def lines(event: pb.Event) -> Iterator[tuple[str, bool]]:
             yield f"hint: {problem.hint}\n", True
 
 
+def _writes_to(pid: int, file: Path) -> bool:
+    """Tell whether a process has a file for its stderr; of another user's it cannot be known, and counts as so."""
+    try:
+        return os.path.samefile(f"/proc/{pid}/fd/2", file)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
 def gateway_log(settings: Settings, follow: bool) -> Iterator[str]:
     """Yield the last lines of the gateway's log, then what is added.
 
     Raises:
         SettingsError: The runtime is not on this machine.
-        NotFound: There is no log.
+        NotFound: There is no log, or it is where a service manager keeps it.
     """
     if not settings.embedded:
         raise SettingsError(
             f"the gateway's log is on the machine of {settings.url}", "name a run, or unset WARMCELL_URL"
         )
     file = settings.home / "gateway.log"
+    gateway = statedir.find(settings.home)
+    if gateway is not None and not _writes_to(gateway.pid, file):
+        raise NotFound(
+            f"the runtime on {settings.home} runs in the foreground, its log is kept by who started it",
+            "`journalctl --unit warmcell` where systemd did, `docker compose logs` where compose did",
+        )
     if not file.exists():
         raise NotFound(f"no runtime has run on {settings.home}", "start it with `warmcell up`")
     with open(file, encoding="utf-8", errors="replace") as log:

@@ -213,6 +213,8 @@ def _login_words(settings: Settings) -> Iterator[str]:
 @click.option("--name", default=socket.gethostname, help="How clients call this machine [default: its host name].")
 @click.option("--http-port", default=install.HTTP_PORT, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--grpc-port", default=install.GRPC_PORT, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--engine", default="", help="What starts workers [default: process; docker with --compose].")
+@click.option("--engine-options", default="", metavar="NAME=VALUE,...", help="The engine's own, as memory=8g,cpus=2.")
 @click.option("--admin", "first", default="", help="Name of the first admin [default: this account].")
 @click.option("--print", "only_print", is_flag=True, help="Show what would be written, and write nothing.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")

@@ -150,6 +150,7 @@ class DockerEngine(Engine):
             await self._lives.record(worker)
             await self._lives.call(self._door.start, worker.container)
         except (Failed, OSError, asyncio.CancelledError) as error:
+            self._readying = None  # somebody may have deleted the image or the network since
             await asyncio.shield(self._lives.undo(worker))
             raise _refused(error) if isinstance(error, OSError) else error
         self._lives.tell(worker)

@@ -55,14 +55,19 @@ class Site:
 
     @cached_property
     def installation(self) -> str:
-        """A random name, kept in the state directory; containers that bear another one are not ours."""
-        path = self._settings.state / "installation"
+        """A random name, kept in the state directory; containers that bear another one are not ours.
+
+        It holds where it was made. A copy of the directory, as from a backup, makes one of its own: two gateways with
+        one name would each remove the containers of the other.
+        """
+        path, here = self._settings.state / "installation", str(self._settings.state.resolve())
         with suppress(OSError):
-            found = path.read_text().strip()
-            if found:
-                return found
-        records.write_text(path, secrets.token_hex(8))
-        return path.read_text().strip()
+            name, _, there = path.read_text().partition("\n")
+            if name and there.strip() in ("", here):
+                return name
+        name = secrets.token_hex(8)
+        records.write_text(path, f"{name}\n{here}\n")
+        return name
 
     @cached_property
     def door(self) -> Door:

@@ -17,7 +17,7 @@ from remote_runtime.engines.base import EngineSettings
 from remote_runtime.engines.records import private_directory
 from remote_runtime.gateway.config import Config, parse
 from remote_runtime.gateway.records import ALREADY_SERVED, StateDirectory
-from remote_runtime.gateway.rows import WorkerTable
+from remote_runtime.gateway.rows import WorkerTable, workers_forgotten
 from remote_runtime.gateway.store import Store
 from remote_runtime.wire.failures import Failed
 
@@ -57,6 +57,8 @@ def _run(config: Config, state: StateDirectory) -> None:
     store = Store(state.store)
     engine = engines.load(config.engine, _engine_settings(config, store))
     store.open()
+    if state.is_copy():  # what runs is of the runtime that it was copied from, which may be alive
+        store.note(workers_forgotten())
     engine.prepare()
     # Read once, when gRPC is loaded: its own lines are noise, and starting a zygote must not stop its world.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -4,6 +4,7 @@
     token           the user's bearer token, readable by the owner alone
     gateway.json    where this gateway is, there only while it is ready
     store.db        sessions, workers, queue, runs and usage: see `store`
+    place           where this directory is; another path in it means that it was copied
 
 `sessions` holds the working directories, see `directories`.
 """
@@ -60,6 +61,16 @@ class StateDirectory:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def is_copy(self) -> bool:
+        """Tell whether it was copied here since a gateway served it; from now on it belongs here."""
+        place, here = self.path / "place", str(self.path.resolve())
+        try:
+            before = place.read_text().strip()
+        except FileNotFoundError:
+            before = here
+        records.write_text(place, f"{here}\n")
+        return before != here
 
     def token(self) -> str:
         """Return the user's token, made when there is none yet.

@@ -242,6 +242,11 @@ class WorkerTable:
         return {worker_id: _facts(text) for worker_id, text in rows}
 
 
+def workers_forgotten() -> Statement:
+    """Return the statement that forgets every worker, and ends none."""
+    return "DELETE FROM workers", ()
+
+
 def worker_known(worker_id: str, facts: Facts) -> Statement:
     """Replace what is known of a worker."""
     return "INSERT OR REPLACE INTO workers VALUES (?, ?)", (worker_id, json.dumps(dict(facts)))

@@ -62,6 +62,15 @@ def test_the_unit_s_command_is_one_that_the_command_line_takes() -> None:
     assert "User=" not in text and "User=daemon" in install.text(replace(PLAN, kind=SYSTEM_UNIT))
 
 
+def test_an_engine_that_is_named_stands_in_what_is_written() -> None:
+    plan = replace(PLAN, kind=SYSTEM_UNIT, engine="docker", engine_options="memory=8g,cpus=2")
+    found = parsed(plan.words)
+    assert (found["engine"], found["engine_options"]) == ("docker", "memory=8g,cpus=2")
+    assert "After=network-online.target docker.service\n" in install.text(plan)
+    assert "docker.service" not in install.text(replace(plan, kind=USER_UNIT)) + install.text(replace(PLAN, kind=SYSTEM_UNIT))
+    assert "--engine" not in PLAN.words and parsed(replace(plan, kind=COMPOSE).words)["engine_options"] == "memory=8g,cpus=2"
+
+
 def test_the_compose_file_says_the_same() -> None:
     service = yaml.safe_load(install.text(replace(PLAN, kind=COMPOSE)))["services"]["warmcell"]
     words = [word.replace("$$", "$") for word in service["command"]]

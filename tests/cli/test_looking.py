@@ -177,3 +177,14 @@ def test_every_command_explains_itself(words: list[str], warmcell: Shell) -> Non
     done = warmcell(*words)
     assert done.returncode == 0 and "Usage: warmcell" in done.stdout
     assert words == ["--help"] or "--json" in done.stdout
+
+
+def test_a_log_that_somebody_else_keeps_is_not_mistaken_for_an_old_one(warmcell: Shell) -> None:
+    with warmcell.start("up", "--foreground", "--json") as process:
+        assert process.stdout.readline()
+        (warmcell.home / "gateway.log").write_text("of last week\n")
+        done = warmcell("logs")
+        process.terminate()
+        process.communicate(timeout=30)
+    assert done.returncode == 1 and "runs in the foreground" in done.stderr and "journalctl" in done.stderr
+    assert warmcell("logs").stdout == "of last week\n"

@@ -37,7 +37,7 @@ def inspect(container: str) -> dict:
 def installation(home: Path) -> str:
     """Return the name by which an installation's containers are known, "" where it never made one."""
     places = (home / "state" / "installation", home / "installation")
-    return next((place.read_text() for place in places if place.exists()), "")
+    return next((place.read_text().partition("\n")[0] for place in places if place.exists()), "")
 
 
 def containers(home: Path) -> list[str]:
@@ -55,6 +55,11 @@ def left_by(home: Path) -> list[str]:
     networks = docker("network", "ls", "--format", "{{.Name}}").split()
     chains = {word for word in _rules().split() if word.lower() == f"wc-{name}"}
     return [*containers(home), *(network for network in networks if network.endswith(name)), *chains]
+
+
+def user_images() -> set[str]:
+    """Return the names of the images that users have had built; all installations share them."""
+    return set(docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=warmcell-image*").split())
 
 
 def shared() -> set[str]:
