@@ -75,8 +75,8 @@ def _use(connection: Connection, command: Command) -> Report:
     )
     idle_text = f"after {idle_s:g} s without a run" if idle_s else "when somebody waits for it"
     pairs = {"target": target, "session": connection.session_name(target), "released": idle_text}
-    if chosen is not None:
-        pairs["image"] = chosen.title
+    if picked is not None:
+        pairs["image"] = picked.title
     if connection.defaults.no_wait:
         pairs["held device"] = "an error; `%gpu use` without --no-wait lets cells queue again"
     pairs |= worlds.told(wishes) | (worlds.found(considered) if considered is not None else {})
@@ -104,11 +104,11 @@ def _considered(connection: Connection, chosen: Defaults) -> pb.ConsiderReply:
 
 
 def _unsaid(connection: Connection, wishes: Wishes) -> list[str]:
-    """Say which variables an open session keeps though they are no longer chosen."""
+    """Say which variables, and how much of a device, an open session keeps though it is no longer chosen."""
     kept = sorted({n for far in connection.sessions for n in far.session.given.env} - set(wishes.env))
-    if not kept:
-        return []
-    return [f"an open session keeps {', '.join(kept)} until it is released with `%gpu stop`"]
+    parts = {(far.session.name, worlds.part(far.session.given)) for far in connection.sessions if far.session.fresh}
+    kept += [f"its device: {has}" for _, has in sorted(parts) if has != worlds.part(wishes)]
+    return [f"an open session keeps {', '.join(kept)}, until it is released with `%gpu stop`"] if kept else []
 
 
 def _secret(connection: Connection, command: Command) -> Report:

@@ -20,6 +20,7 @@ from jupyter_ext.status import duration_text
 from kernel_proxy.gather import Row as GatherRow
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
+from remote_runtime.wire.targets import format_size
 
 Row = tuple[str, ...]
 
@@ -101,11 +102,18 @@ def status(info: pb.RuntimeInfo, default: str, own: Iterable[str]) -> Report:
     ]
     notes = (
         f"default target {default}",
+        *_default_share(info),
         *((f"workers start by {info.start}: {info.start_why}",) if info.start else ()),
         f"{_counted(sum(len(s.runs) for s in info.sessions), 'run')} remembered, see `%gpu ps`",
     )
     title = f"runtime {info.http or info.grpc} · engine {info.engine} · warmcell {info.versions.warmcell}"
     return Report(title, ("what", "name", "state", "held by / holds", "price/h"), tuple(rows), notes)
+
+
+def _default_share(info: pb.RuntimeInfo) -> Row:
+    if not info.HasField("lease_memory_bytes"):
+        return ()
+    return (f"a session that names no share takes {format_size(info.lease_memory_bytes)} of a device",)
 
 
 def runs(info: pb.RuntimeInfo) -> Report:
@@ -116,6 +124,7 @@ def runs(info: pb.RuntimeInfo) -> Report:
             run.run_id,
             run.state,
             session.name,
+            _ids(session),
             f"{duration_text(run.age_s)} ago" if run.started_at else "-",
             duration_text(run.elapsed_s),
             "yes" if run.background else "",
@@ -123,7 +132,7 @@ def runs(info: pb.RuntimeInfo) -> Report:
         )
         for run, session in found
     )
-    columns = ("run", "state", "session", "started", "took", "background", "cell")
+    columns = ("run", "state", "session", "device", "started", "took", "background", "cell")
     return Report(_counted(len(rows), "run"), columns, rows)
 
 
@@ -223,7 +232,14 @@ def _device(device: pb.Device) -> str:
 
 
 def _ids(session: pb.SessionInfo) -> str:
-    return ", ".join(session.device_ids) or "-"
+    return (", ".join(session.device_ids) or "-") + part_text(session)
+
+
+def part_text(session: pb.SessionInfo) -> str:
+    """Write how much of its devices a session means to take, and what it takes, as far as either is known."""
+    share = [f"{format_size(session.device_memory_bytes)} of it"] if session.HasField("device_memory_bytes") else []
+    used = [f"uses {size_text(session.device_used_bytes)}"] if session.HasField("device_used_bytes") else []
+    return f" ({', '.join([*share, *used])})" if share or used else ""
 
 
 def _price(device: pb.Device) -> str:

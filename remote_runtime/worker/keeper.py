@@ -297,6 +297,7 @@ def _settings(request: pb.ClaimRequest, real_ids: list[str]) -> dict[str, object
         "environment": {**request.env, "CUDA_VISIBLE_DEVICES": ",".join(real_ids)},
         "devices": [{"id": d.id, "model": d.model, "simulated": d.simulated} for d in request.devices],
         "session": request.session,
+        "device_memory_bytes": request.device_memory_bytes if request.HasField("device_memory_bytes") else None,
         "cache_bytes": _cache_bytes(request),
     }
 
