@@ -189,7 +189,7 @@ def _env(connection: Connection, command: Command) -> Report:
 
 def _vars(connection: Connection, command: Command) -> Report:
     far = _here(connection)
-    return reports.variables(far.session.vars(), far.session.name, far.mirror.newer)
+    return reports.variables(far.session.table(), far.session.name, far.mirror.newer)
 
 
 def _get(connection: Connection, command: Command) -> Report:

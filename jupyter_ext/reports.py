@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from jupyter_ext import grammar
+from jupyter_ext import grammar, shortages
 from jupyter_ext.names import CellPlan
 from jupyter_ext.receipt import devices_text, size_text
 from jupyter_ext.status import duration_text
@@ -136,11 +136,11 @@ def runs(info: pb.RuntimeInfo) -> Report:
     return Report(_counted(len(rows), "run"), columns, rows)
 
 
-def variables(held: Iterable[pb.Held], session: str, newer: Callable[[str, int], str]) -> Report:
+def variables(table: pb.VarTable, session: str, newer: Callable[[str, int], str]) -> Report:
     """Show the names a session holds.
 
     Args:
-        held: The names.
+        table: The names, and the memory of the session's devices.
         session: The session's name.
         newer: Tells where a name is newer, by its version there.
     """
@@ -154,11 +154,10 @@ def variables(held: Iterable[pb.Held], session: str, newer: Callable[[str, int],
             newer(v.name, v.version),
             v.preview,
         )
-        for v in sorted(held, key=lambda v: v.name)
+        for v in sorted(table.vars, key=lambda v: v.name)
     )
-    return Report(
-        f"{len(rows)} names in {session}", ("name", "type", "size", "shape", "device", "newer", "preview"), rows
-    )
+    columns = ("name", "type", "size", "shape", "device", "newer", "preview")
+    return Report(f"{len(rows)} names in {session}", columns, rows, shortages.notes(table.devices))
 
 
 def dry_run(rows: Iterable[GatherRow], plan: CellPlan, target: str, sources: Row = ()) -> Report:
@@ -186,6 +185,7 @@ def environment(info: pb.EnvironmentInfo, kernel: pb.Versions, only_differing: b
         f"python {info.executable}",
         f"directory {info.directory}",
         f"devices {devices_text(info.devices)}",
+        *shortages.notes(info.memory),
         f"kept of what was sent {size_text(info.cached_bytes)} of at most {size_text(info.cache_bytes)}",
         *([f"local modules of the notebook: {', '.join(info.sources)}"] if info.sources else []),
     )
@@ -198,9 +198,7 @@ def removed(reply: pb.Removed, verb: str) -> Report:
     """Say what was removed or freed."""
     freed = reply.freed_bytes if reply.HasField("freed_bytes") else None
     what = ", ".join(reply.names) or "nothing"
-    return Report(
-        f"{verb} {what}" + (f" · {size_text(freed)}" if freed is not None else ""), notes=_lines(reply.detail)
-    )
+    return Report(f"{verb} {what} · {size_text(freed)}", notes=(*_lines(reply.detail), *shortages.notes(reply.devices)))
 
 
 def secrets(kept: Iterable[pb.SecretInfo]) -> Report:

@@ -1672,5 +1672,5 @@ class Problem(_message.Message):
     traceback: _containers.RepeatedScalarFieldContainer[str]
     full_traceback: _containers.RepeatedScalarFieldContainer[str]
     has_exception: bool
-    shortage: Shortage
-    def __init__(self, code: _Optional[str] = ..., type_name: _Optional[str] = ..., module: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., traceback: _Optional[_Iterable[str]] = ..., full_traceback: _Optional[_Iterable[str]] = ..., has_exception: bool = ..., shortage: _Optional[_Union[Shortage, _Mapping]] = ...) -> None: ...
+    shortage: _containers.RepeatedCompositeFieldContainer[Shortage]
+    def __init__(self, code: _Optional[str] = ..., type_name: _Optional[str] = ..., module: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., traceback: _Optional[_Iterable[str]] = ..., full_traceback: _Optional[_Iterable[str]] = ..., has_exception: bool = ..., shortage: _Optional[_Iterable[_Union[Shortage, _Mapping]]] = ...) -> None: ...
