@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import types
+
+import pytest
+
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.worker.deviceuse import DeviceUse
+from remote_runtime.worker.readings import Readings
+from tests.worker.keeper.conftest import zygote_in_folder
+from tests.worker.keeper.link import REAL, Link
+from tests.worker.user import lookalikes
 
 GB = 10**9
 
@@ -37,3 +47,72 @@ def test_torch_tells_where_the_driver_cannot() -> None:
     assert use.used_bytes == 26 * GB
     use.lost()
     assert use.used_bytes is None
+
+
+class Driver(types.ModuleType):
+    """One device and its processes; whatever is named in `broken` fails."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, *broken: str, running: dict[int, int | None]) -> None:
+        super().__init__("pynvml")
+        self.broken, self.running = broken, running
+
+    def __getattr__(self, name: str):
+        answers = {
+            "nvmlInit": lambda: None,
+            "nvmlDeviceGetHandleByUUID": lambda uuid: uuid,
+            "nvmlDeviceGetMemoryInfo": lambda handle: types.SimpleNamespace(total=80 * GB, used=70 * GB),
+            "nvmlDeviceGetUtilizationRates": lambda handle: types.SimpleNamespace(gpu=42),
+            "nvmlDeviceGetComputeRunningProcesses": lambda handle: [types.SimpleNamespace(pid=p, usedGpuMemory=m) for p, m in self.running.items()],
+        }
+
+        def reading(*arguments: object) -> object:
+            if name in self.broken:
+                raise self.NVMLError(name)
+            return answers[name](*arguments)
+
+        return reading
+
+
+@pytest.mark.parametrize(
+    ("broken", "running", "own_bytes"),
+    [
+        ("", {1: 5 * GB, 2: 3 * GB, 9: 7 * GB}, 8 * GB),
+        ("", {9: 7 * GB}, None),
+        ("", {1: None, 2: 3 * GB}, None),
+        ("nvmlDeviceGetComputeRunningProcesses", {1: 5 * GB}, None),
+        ("nvmlDeviceGetHandleByUUID", {1: 5 * GB}, None),
+    ],
+    ids=["own and others", "others alone", "one is not readable", "no processes", "no device"],
+)
+def test_memory_of_its_own_processes_is_read(
+    monkeypatch: pytest.MonkeyPatch, broken: str, running: dict[int, int | None], own_bytes: int | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Driver(broken, running=running))
+    (reading,) = Readings(["GPU-0"]).read(lambda: (1, 2))
+    assert (reading.own_memory_bytes if reading.HasField("own_memory_bytes") else None) == own_bytes
+    assert reading.HasField("memory_used_bytes") == reading.HasField("utilization_pct") == (broken != "nvmlDeviceGetHandleByUUID")
+
+
+def until_end(client: Link) -> list[pb.FromWorker]:
+    messages = [client.get()]
+    while not messages[-1].event.HasField("end"):
+        messages.append(client.get())
+    assert messages[-1].event.end.status == "ok"
+    return messages
+
+
+def test_a_session_past_its_share_is_told_in_its_notebook_once() -> None:
+    device = pb.Device(id=f"GPU-{os.getpid()}", model="H100")
+    with zygote_in_folder(REAL) as zygote:
+        keeper = zygote.keeper(tick_s=0.02).claim(devices=[device], shared_devices=True, device_memory_bytes=20 * GB)
+        client = keeper.client()
+        figures = {"processes": (), "reserved_bytes": 25 * GB, "allocated_bytes": 5 * GB}
+        first = until_end(client.run(lookalikes.source("nvmlInit", **figures)))
+        (text,) = [message.notice.text for message in first if message.HasField("notice")]
+        assert "takes 25.0 GB" in text and "share of 20GB" in text
+        assert keeper.info().device_used_bytes == 25 * GB
+        assert not any(message.HasField("notice") for message in until_end(client.run("1", run_id="r2")))
+        keeper.close()

@@ -55,11 +55,16 @@ def on_device(size_mb): return torch.zeros(size_mb * 1000, 1000, dtype=torch.uin
 """Gives cells `on_device(size_mb)`: a tensor whose memory passes for a device's."""
 
 
+def source(*broken: str, processes: Sequence[tuple[object, int | None]], reserved_bytes: int, allocated_bytes: int) -> str:
+    """Return the cell that installs them; see `install`."""
+    return _INSTALL.replace("{arguments}", repr((set(broken), list(processes), reserved_bytes, allocated_bytes)))
+
+
 def install(
     user: User, *broken: str, processes: Sequence[tuple[object, int | None]] = (("own", 60 * GB),), share_bytes: int | None = None,
     reserved_bytes: int = 50 * GB, allocated_bytes: int = 20 * GB,
 ) -> None:  # fmt: skip
     """Make the process a session's on one real device; what is named in `broken` fails: calls of NVML, "device", "torch"."""
-    user.run(_INSTALL.replace("{arguments}", repr((set(broken), list(processes), reserved_bytes, allocated_bytes))))
+    user.run(source(*broken, processes=processes, reserved_bytes=reserved_bytes, allocated_bytes=allocated_bytes))
     row = {"id": DEVICE, "model": "NVIDIA H100 80GB HBM3", "simulated": False}
     user.send(json.dumps({"devices": [row], "device_memory_bytes": share_bytes}).encode())
