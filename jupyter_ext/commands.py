@@ -104,11 +104,11 @@ def _considered(connection: Connection, chosen: Defaults) -> pb.ConsiderReply:
 
 
 def _unsaid(connection: Connection, wishes: Wishes) -> list[str]:
-    """Say which variables an open session keeps though they are no longer chosen."""
+    """Say which variables, and how much of a device, an open session keeps though it is no longer chosen."""
     kept = sorted({n for far in connection.sessions for n in far.session.given.env} - set(wishes.env))
-    if not kept:
-        return []
-    return [f"an open session keeps {', '.join(kept)} until it is released with `%gpu stop`"]
+    parts = {(far.session.name, worlds.part(far.session.given)) for far in connection.sessions if far.session.fresh}
+    kept += [f"its device: {has}" for _, has in sorted(parts) if has != worlds.part(wishes)]
+    return [f"an open session keeps {', '.join(kept)}, until it is released with `%gpu stop`"] if kept else []
 
 
 def _secret(connection: Connection, command: Command) -> Report:
@@ -189,7 +189,7 @@ def _env(connection: Connection, command: Command) -> Report:
 
 def _vars(connection: Connection, command: Command) -> Report:
     far = _here(connection)
-    return reports.variables(far.session.vars(), far.session.name, far.mirror.newer)
+    return reports.variables(far.session.table(), far.session.name, far.mirror.newer)
 
 
 def _get(connection: Connection, command: Command) -> Report:

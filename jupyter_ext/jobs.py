@@ -19,7 +19,7 @@ from dataclasses import replace
 from html import escape
 from typing import Any
 
-from jupyter_ext import display
+from jupyter_ext import display, shortages
 from jupyter_ext.binding import Results
 from jupyter_ext.status import UPDATE_S, StatusLine, duration_text
 from jupyter_ext.trip import Trip, arrive, conclude, follow
@@ -51,7 +51,8 @@ class Transcript:
             data = json.loads(getattr(event, kind).mime.data_json or "{}")
             self._parts.append(f"{data.get('text/plain', '<shown on the worker>')}\n")
         elif kind == "end":
-            self._parts += [f"{line}\n" for line in event.end.problem.traceback]
+            problem = event.end.problem
+            self._parts += [f"{line}\n" for line in (*problem.traceback, *shortages.lines(problem, {}))]
 
     def text(self) -> str:
         """Return all of it, with what a carriage return wrote over left out."""

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from jupyter_ext import grammar
+from jupyter_ext import grammar, shortages
 from jupyter_ext.names import CellPlan
 from jupyter_ext.receipt import devices_text, size_text
 from jupyter_ext.status import duration_text
 from kernel_proxy.gather import Row as GatherRow
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
+from remote_runtime.wire.targets import format_size
 
 Row = tuple[str, ...]
 
@@ -101,11 +102,18 @@ def status(info: pb.RuntimeInfo, default: str, own: Iterable[str]) -> Report:
     ]
     notes = (
         f"default target {default}",
+        *_default_share(info),
         *((f"workers start by {info.start}: {info.start_why}",) if info.start else ()),
         f"{_counted(sum(len(s.runs) for s in info.sessions), 'run')} remembered, see `%gpu ps`",
     )
     title = f"runtime {info.http or info.grpc} · engine {info.engine} · warmcell {info.versions.warmcell}"
     return Report(title, ("what", "name", "state", "held by / holds", "price/h"), tuple(rows), notes)
+
+
+def _default_share(info: pb.RuntimeInfo) -> Row:
+    if not info.HasField("lease_memory_bytes"):
+        return ()
+    return (f"a session that names no share takes {format_size(info.lease_memory_bytes)} of a device",)
 
 
 def runs(info: pb.RuntimeInfo) -> Report:
@@ -116,6 +124,7 @@ def runs(info: pb.RuntimeInfo) -> Report:
             run.run_id,
             run.state,
             session.name,
+            _ids(session),
             f"{duration_text(run.age_s)} ago" if run.started_at else "-",
             duration_text(run.elapsed_s),
             "yes" if run.background else "",
@@ -123,15 +132,15 @@ def runs(info: pb.RuntimeInfo) -> Report:
         )
         for run, session in found
     )
-    columns = ("run", "state", "session", "started", "took", "background", "cell")
+    columns = ("run", "state", "session", "device", "started", "took", "background", "cell")
     return Report(_counted(len(rows), "run"), columns, rows)
 
 
-def variables(held: Iterable[pb.Held], session: str, newer: Callable[[str, int], str]) -> Report:
+def variables(table: pb.VarTable, session: str, newer: Callable[[str, int], str]) -> Report:
     """Show the names a session holds.
 
     Args:
-        held: The names.
+        table: The names, and the memory of the session's devices.
         session: The session's name.
         newer: Tells where a name is newer, by its version there.
     """
@@ -145,11 +154,10 @@ def variables(held: Iterable[pb.Held], session: str, newer: Callable[[str, int],
             newer(v.name, v.version),
             v.preview,
         )
-        for v in sorted(held, key=lambda v: v.name)
+        for v in sorted(table.vars, key=lambda v: v.name)
     )
-    return Report(
-        f"{len(rows)} names in {session}", ("name", "type", "size", "shape", "device", "newer", "preview"), rows
-    )
+    columns = ("name", "type", "size", "shape", "device", "newer", "preview")
+    return Report(f"{len(rows)} names in {session}", columns, rows, shortages.notes(table.devices))
 
 
 def dry_run(rows: Iterable[GatherRow], plan: CellPlan, target: str, sources: Row = ()) -> Report:
@@ -177,6 +185,7 @@ def environment(info: pb.EnvironmentInfo, kernel: pb.Versions, only_differing: b
         f"python {info.executable}",
         f"directory {info.directory}",
         f"devices {devices_text(info.devices)}",
+        *shortages.notes(info.memory),
         f"kept of what was sent {size_text(info.cached_bytes)} of at most {size_text(info.cache_bytes)}",
         *([f"local modules of the notebook: {', '.join(info.sources)}"] if info.sources else []),
     )
@@ -189,9 +198,7 @@ def removed(reply: pb.Removed, verb: str) -> Report:
     """Say what was removed or freed."""
     freed = reply.freed_bytes if reply.HasField("freed_bytes") else None
     what = ", ".join(reply.names) or "nothing"
-    return Report(
-        f"{verb} {what}" + (f" · {size_text(freed)}" if freed is not None else ""), notes=_lines(reply.detail)
-    )
+    return Report(f"{verb} {what} · {size_text(freed)}", notes=(*_lines(reply.detail), *shortages.notes(reply.devices)))
 
 
 def secrets(kept: Iterable[pb.SecretInfo]) -> Report:
@@ -223,7 +230,14 @@ def _device(device: pb.Device) -> str:
 
 
 def _ids(session: pb.SessionInfo) -> str:
-    return ", ".join(session.device_ids) or "-"
+    return (", ".join(session.device_ids) or "-") + part_text(session)
+
+
+def part_text(session: pb.SessionInfo) -> str:
+    """Write how much of its devices a session means to take, and what it takes, as far as either is known."""
+    share = [f"{format_size(session.device_memory_bytes)} of it"] if session.HasField("device_memory_bytes") else []
+    used = [f"uses {size_text(session.device_used_bytes)}"] if session.HasField("device_used_bytes") else []
+    return f" ({', '.join([*share, *used])})" if share or used else ""
 
 
 def _price(device: pb.Device) -> str:

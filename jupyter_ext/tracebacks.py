@@ -10,11 +10,12 @@ the line that failed.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from jupyter_ext import shortages
 from jupyter_ext.absent import hints
 from kernel_proxy.errors import RemoteError, WarmcellError, from_failure
 from remote_runtime.wire import messages_pb2 as pb
@@ -23,13 +24,16 @@ _SHOWN_OTHERWISE = (SyntaxError, SystemExit, getattr(builtins, "BaseExceptionGro
 """Classes for which IPython ignores `_render_traceback_` and draws our own frames, or reports no error at all."""
 
 
-def error_of(end: pb.End, exception: BaseException | None, in_cell: bool) -> BaseException:
+def error_of(
+    end: pb.End, exception: BaseException | None, in_cell: bool, holders: Mapping[int, str] | None = None
+) -> BaseException:
     """Return what a run that did not end well raises.
 
     Args:
         end: The run's end, with its problem.
         exception: The user's own exception, where it came back.
         in_cell: Whether a whole cell is shown; an expression may be caught by its class, so that one stays true.
+        holders: Sessions by the pid of their process, to name who else takes memory of a device.
     """
     problem = end.problem
     if problem.code:
@@ -43,7 +47,7 @@ def error_of(end: pb.End, exception: BaseException | None, in_cell: bool) -> Bas
     ):
         exception = stand_in(problem)
     lines = list(problem.traceback) or [f"{problem.type_name}: {problem.message}"]
-    return show_as(exception, [*lines, *hints(problem, exception)])
+    return show_as(exception, [*lines, *hints(problem, exception), *shortages.lines(problem, holders or {})])
 
 
 def stand_in(problem: pb.Problem) -> RemoteError:

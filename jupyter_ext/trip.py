@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from jupyter_ext import binding, display, receipt, tracebacks, worlds
+from jupyter_ext import binding, display, receipt, shortages, tracebacks, worlds
 from jupyter_ext.asking import Asker
 from jupyter_ext.binding import NOTHING, Results, Wishes
 from jupyter_ext.connection import Connection
@@ -191,7 +191,8 @@ def conclude(trip: Trip, stream: RunStream, results: Results) -> Any:
         display.notice(connection.shell, f"{problem}; it stays remote: {hint}")
     if end.status != "ok":
         connection.last_problem = end.problem
-        raise tracebacks.error_of(end, results.exception, trip.in_cell)
+        holders = shortages.holders(end.problem, connection.running)
+        raise tracebacks.error_of(end, results.exception, trip.in_cell, holders)
     return None if results.result is NOTHING else results.result
 
 

@@ -1,6 +1,7 @@
 """What `%gpu use` says of the worker itself: its Python, what it sees, what it is given. Flags -> Wishes -> words.
 
     --python, --conda, --venv, --mount, --volume -> Environment      a session of its own for each
+    --share, --exclusive                         -> how much of a device, for a session that is opened from now on
     --env, --secret                              -> variables        of the session, or of one run on `%%gpu`
 
 The value of a variable is shown nowhere: neither in a report nor in what is kept of the cell's text.
@@ -22,6 +23,7 @@ from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
 from remote_runtime.wire.settingnames import name_problem, variable_problem
 from remote_runtime.wire.specs import Mount, VolumeMount
+from remote_runtime.wire.targets import format_size, parse_share
 
 _ENV = re.compile(
     r"""(?P<flag>(?<!\S)--env(?:=|\s+))
@@ -72,6 +74,15 @@ def volume(text: str) -> tuple[VolumeMount, ...]:
     return (VolumeMount(name, target or name, asked != text),)
 
 
+def share(text: str) -> int:
+    """Return a share of a device's memory, in bytes."""
+    try:
+        return parse_share(text)
+    except ValueError as error:
+        what, _, hint = str(error).partition("\nhint: ")
+        raise GrammarError(what, hint) from None
+
+
 ENV = Flag(("--env",), "set a variable: `NAME=VALUE`, or `NAME` as it is here", "NAME[=VALUE]", variable, repeats=True)
 SECRET = Flag(("--secret",), "set the variables of a secret that the runtime keeps", "NAME", secret, repeats=True)
 
@@ -83,6 +94,8 @@ FLAGS_OF_USE: tuple[Flag, ...] = (
          repeats=True),
     Flag(("--volume",), "see a volume", "NAME[:TARGET][:ro]", volume, repeats=True),
     Flag(("--block-network",), "reach no network"),
+    Flag(("--share",), "take so much of a device's memory, and leave the rest to others: `20GB`", "SIZE", share),
+    Flag(("--exclusive",), "share no device with others"),
     ENV,
     SECRET,
     Flag(("--reset",), "forget what was chosen before"),
@@ -103,12 +116,14 @@ def wished(options: Mapping[str, Any], before: Wishes) -> Wishes:
     """Return what holds after a `%gpu use`: what it says, beside what was said before.
 
     Raises:
-        GrammarError: It names more than one Python.
+        GrammarError: It names more than one Python, or both a share and none.
     """
     named = [key for key in _PYTHON if key in options]
     if len(named) > 1:
         flags = " and ".join(f"`--{key}`" for key in named)
         raise GrammarError(f"{flags} each name a Python, and a worker has one", "leave one of them out")
+    if "share" in options and "exclusive" in options:
+        raise GrammarError("`--share` leaves room for others, and `--exclusive` does not", "leave one of them out")
     before = NONE if "reset" in options else before
     old = before.environment
     environment = replace(
@@ -120,7 +135,10 @@ def wished(options: Mapping[str, Any], before: Wishes) -> Wishes:
     )
     secrets = dict.fromkeys((*before.secrets, *options.get("secret", ())))
     env = {**before.env, **dict(options.get("env", ()))}
-    return replace(before, environment=environment, env=env, secrets=tuple(secrets))
+    wishes = replace(before, environment=environment, env=env, secrets=tuple(secrets))
+    if "share" in options:
+        return replace(wishes, device_memory_bytes=options["share"], exclusive=False)
+    return replace(wishes, device_memory_bytes=None, exclusive=True) if "exclusive" in options else wishes
 
 
 def _added(old: Sequence[Any], new: Iterable[Any]) -> tuple[Any, ...]:
@@ -161,11 +179,22 @@ def told(wishes: Wishes) -> dict[str, str]:
         rows["volumes"] = ", ".join(_seen(v.name, v.target, v.read_only) for v in made.volumes)
     if made.block_network:
         rows["network"] = "blocked"
+    if wishes.device_memory_bytes is not None or wishes.exclusive:
+        rows["device"] = part(wishes)
     if wishes.env:
         rows["variables"] = ", ".join(sorted(wishes.env))
     if wishes.secrets:
         rows["secrets"] = ", ".join(wishes.secrets)
     return rows
+
+
+def part(wishes: Wishes) -> str:
+    """Return how much of a device is wished for, in words."""
+    if wishes.exclusive:
+        return "shared with nobody"
+    if wishes.device_memory_bytes is None:
+        return "as much as the runtime gives by default"
+    return f"{format_size(wishes.device_memory_bytes)} of its memory"
 
 
 def _seen(what: str, target: str, read_only: bool) -> str:

@@ -52,6 +52,7 @@ class Launch:
         config: File with what its admin allows; empty for `gateway.toml` in the state directory.
         engine: What starts its workers, as `docker`; empty leaves it to the gateway.
         engine_options: The engine's own, as `memory=8g,cpus=2`.
+        lease_memory: Share of a device of a session that names none, as `20GB`; empty leaves it to the gateway.
     """
 
     home: Path
@@ -71,6 +72,7 @@ class Launch:
     config: str = ""
     engine: str = ""
     engine_options: str = ""
+    lease_memory: str = ""
 
     def command(self, ready_fd: int | None) -> list[str]:
         """Return the gateway's command line."""
@@ -89,6 +91,7 @@ class Launch:
             "--start": self.start,
             "--cache-bytes": self.cache_bytes,
             "--config": Path(self.config).absolute() if self.config else None,
+            "--lease-memory": self.lease_memory or None,
             "--ready-fd": ready_fd,
         }
         flags = [f"{flag}={value}" for flag, value in given.items() if value is not None]

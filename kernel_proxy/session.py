@@ -188,7 +188,11 @@ class Session:
 
     def vars(self) -> list[pb.Held]:
         """List what the session holds."""
-        return list(self._ask(pb.ToWorker(list_vars=pb.ListVars())).message.vars.vars)
+        return list(self.table().vars)
+
+    def table(self) -> pb.VarTable:
+        """List what the session holds, with the memory of its devices."""
+        return self._ask(pb.ToWorker(list_vars=pb.ListVars())).message.vars
 
     def free(self) -> pb.Removed:
         """Give up memory that nothing refers to."""

@@ -23,6 +23,7 @@ from kernel_proxy.settings import Settings, load_settings
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.versions import VERSION
 from warmcell import connecting, facts, keeping, replay, team
+from warmcell.options import Share
 from warmcell.options import json_option as _json
 from warmcell.options import print_json as _print
 from warmcell.options import settings_of as _settings
@@ -55,6 +56,7 @@ def main() -> None:
 @click.option("--simulate", metavar="MODEL:COUNT", help="Declare devices for trial, as A100:2.")
 @click.option("--engine", help="What starts workers [default: process]; docker runs each in a container.")
 @click.option("--engine-options", metavar="NAME=VALUE,...", help="The engine's own, as memory=8g,cpus=2.")
+@click.option("--lease-memory", type=Share(), metavar="20GB", help="Share of a device of a session that names none.")
 @click.option("--foreground", is_flag=True, help="Stay in the foreground, for service managers.")
 @click.option("--host", help="Address to listen on [default: 127.0.0.1]; on others it speaks TLS.")
 @click.option("--http-port", type=click.IntRange(1, 65535), help="Port for HTTP [default: any free one].")

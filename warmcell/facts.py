@@ -15,6 +15,7 @@ from kernel_proxy.errors import SettingsError, TargetBusy
 from kernel_proxy.statedir import Gateway
 from kernel_proxy.trust import fingerprint
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.targets import format_size
 from warmcell.tables import duration, price, size, table
 
 ACTIVE = frozenset({"queued", "running"})
@@ -26,6 +27,8 @@ def status_text(info: pb.RuntimeInfo) -> str:
     idle = f"ends after {duration(info.idle_exit_s)} idle" if info.idle_exit_s else "stays until stopped"
     head = f"warmcell {info.versions.warmcell} at {info.http} (pid {info.pid}, engine {info.engine}), {idle}"
     devices = table(("DEVICE", "MODEL", "MEMORY", "STATE", "HOLDER", "PRICE"), map(_device, info.devices))
+    if info.HasField("lease_memory_bytes"):
+        head += f"\na session that names no share takes {format_size(info.lease_memory_bytes)} of a device"
     head += f"\nworkers start by {info.start}: {info.start_why}" if info.start else ""
     return f"{head}\n\n{devices}\n\n{sessions_text(info)}"
 
@@ -126,8 +129,14 @@ def _differences(launch: Launch, info: pb.RuntimeInfo) -> Iterator[str]:
         yield "it has no TLS"
     if launch.config and str(Path(launch.config).absolute()) != info.config:
         yield f"its configuration is {info.config or 'none'}, not {launch.config}"
+    if launch.lease_memory and launch.lease_memory != (has := _share(info)):
+        yield f"a session that names no share takes {has} of a device, not {launch.lease_memory}"
     if launch.idle_exit_s is not None and launch.idle_exit_s != info.idle_exit_s:
         yield f"it ends after {info.idle_exit_s:g} idle seconds, not {launch.idle_exit_s:g}"
+
+
+def _share(info: pb.RuntimeInfo) -> str:
+    return format_size(info.lease_memory_bytes) if info.HasField("lease_memory_bytes") else "all"
 
 
 def simulated(info: pb.RuntimeInfo) -> Counter[str]:
@@ -152,11 +161,18 @@ def _device(device: pb.Device) -> tuple[str | None, ...]:
 
 
 def _session(session: pb.SessionInfo, models: dict[str, str]) -> tuple[str | int | None, ...]:
-    devices = ", ".join(models.get(device_id, device_id) for device_id in session.device_ids)
+    devices = ", ".join(models.get(device_id, device_id) for device_id in session.device_ids) + _part(session)
     memory = session.memory_bytes if session.HasField("memory_bytes") else None
     idle = duration(session.idle_s) if session.state == "idle" else None
     age = duration(session.age_s)
     return session.name, session.target, devices, session.state, age, idle, session.name_count, size(memory)
+
+
+def _part(session: pb.SessionInfo) -> str:
+    """Write how much of its devices a session means to take, and what it takes, as far as either is known."""
+    share = [f"{format_size(session.device_memory_bytes)} of it"] if session.HasField("device_memory_bytes") else []
+    used = [f"uses {size(session.device_used_bytes)}"] if session.HasField("device_used_bytes") else []
+    return f" ({', '.join([*share, *used])})" if share or used else ""
 
 
 def _runs(info: pb.RuntimeInfo) -> Iterator[tuple[str, ...]]:

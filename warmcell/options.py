@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from kernel_proxy.settings import Settings, load_settings
+from remote_runtime.wire.targets import format_size, parse_share
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
@@ -26,6 +27,19 @@ class Duration(click.ParamType):
         if found is None or float(found[1]) <= 0:
             self.fail(f"{value!r} is no duration; write it as 30d, 12h, 10m or 90s", param, ctx)
         return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+class Share(click.ParamType):
+    """A share of a device's memory such as `20GB`, as text that the gateway reads."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See click."""
+        try:
+            return format_size(parse_share(str(value)))
+        except ValueError as error:
+            self.fail(str(error).replace("\nhint: ", "; "), param, ctx)
 
 
 def state_option(command: Callable[..., None]) -> Callable[..., None]:

@@ -134,8 +134,14 @@ def ending(found: Found, asked: str, memory_bytes: int) -> Exit:
     code = found.code if found.code < _SIGNALLED else None
     number = found.code - _SIGNALLED if found.code > _SIGNALLED else None
     if found.out_of_memory and not asked and (number == _KILLED or code == forking.START_FAILED):
-        limit = f"{memory_bytes / 2**20:.0f} MiB" if memory_bytes else "-"
-        return Exit("memory", code, number, f"its container reached its memory limit of {limit}")
+        return Exit("memory", code, number, f"its container passed the memory limit of {_size(memory_bytes)} (peak -)")
     if number is not None:
         return Exit(asked or "killed", None, number)
     return Exit(asked or forking.EXIT_REASONS.get(found.code, "unknown"), code)
+
+
+def _size(size_bytes: int) -> str:
+    """Write a limit as a worker writes its own; what a container that is gone held at most is not known."""
+    if not size_bytes:
+        return "-"
+    return f"{size_bytes / 2**30:.1f} GiB" if size_bytes >= 2**30 else f"{size_bytes / 2**20:.0f} MiB"

@@ -14,6 +14,7 @@ from remote_runtime.gateway.policy import Policy, read_policy
 from remote_runtime.pool import scaling
 from remote_runtime.wire import forking, limits
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.targets import parse_share
 
 _SOCKET_NAME_BYTES = 24
 
@@ -162,6 +163,7 @@ def parse(arguments: Sequence[str]) -> Config:
     given = vars(_parser().parse_args(arguments))
     given["state"], given["runtime"] = given["state"].absolute(), given.pop("runtime_dir").absolute()
     given["policy"] = read_policy(given["state"], given.pop("config"))
+    given["lease_memory_bytes"] = given["lease_memory_bytes"] or given["policy"].lease_memory_bytes
     given["engine_options"] = options(given["engine_options"])
     given["imports"] = tuple(filter(None, map(str.strip, given["imports"].split(","))))
     given["tls_names"] = tuple(given["tls_names"])
@@ -221,7 +223,14 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="of one worker; default nine tenths of the machine",
     )
-    add("--lease-memory-bytes", type=_whole, default=None, help="share of a device of a lease that names none")
+    add(
+        "--lease-memory",
+        dest="lease_memory_bytes",
+        type=_share,
+        default=None,
+        metavar="20GB",
+        help="share of a device of a session that names none; default all of it",
+    )
     add("--cache-bytes", type=_whole, default=None, help="kept by a session of what was sent to it; 0: nothing")
     return parser
 
@@ -231,6 +240,13 @@ def _whole(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"{value} is negative")
     return value
+
+
+def _share(text: str) -> int:
+    try:
+        return parse_share(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).replace("\nhint: ", "; ")) from None
 
 
 def _seconds(text: str) -> float:

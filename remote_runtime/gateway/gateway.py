@@ -125,7 +125,7 @@ class Gateway:
             pid=os.getpid(), idle_exit_s=self.config.idle_exit_s, sessions=self._sessions.infos(request.caller),
             caller=request.caller, now_at=time.time(),
             mounts=[pb.Mount(source=path, writable=mode) for path, mode in sorted(self.config.policy.mounts.items())],
-            config=self.config.policy.file,
+            config=self.config.policy.file, lease_memory_bytes=self.config.lease_memory_bytes,
         )  # fmt: skip
 
     def _wire_devices(self, caller: pb.Caller) -> list[pb.Device]:

@@ -1,8 +1,9 @@
-"""What the admin allows, from one TOML file: the directories that sessions may ask for, and the model cache.
+"""What the admin allows, from one TOML file: directories that sessions may ask for, the model cache, device shares.
 
     [mounts]                     [cache]
     "/data" = "ro"               models = true
-    "/scratch" = "rw"
+    "/scratch" = "rw"                [devices]
+                                     lease_memory = "20GB"
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from remote_runtime.wire.failures import Failed
+from remote_runtime.wire.targets import parse_share
 
 FILE = "gateway.toml"
 """Its name in the state directory, where no other file is named."""
+
+_TABLES = ("mounts", "cache", "devices")
 
 MODES: Mapping[str, bool] = {"ro": False, "rw": True}
 """How a directory is listed -> whether it may be written."""
@@ -30,11 +34,13 @@ class Policy:
     Args:
         mounts: Directory of the host -> whether sessions may write it.
         has_model_cache: Whether sessions are shown a model cache of their user.
+        lease_memory_bytes: Share of each device of a session that names none; None means all of it.
         file: Where it was read; "" where there is none.
     """
 
     mounts: Mapping[str, bool] = field(default_factory=dict)
     has_model_cache: bool = True
+    lease_memory_bytes: int | None = None
     file: str = ""
 
 
@@ -60,14 +66,26 @@ def read_policy(state: Path, named: str = "") -> Policy:
 
 def _policy(path: Path, written: Mapping[str, Any]) -> Policy:
     for table in written:
-        if table not in ("mounts", "cache"):
-            raise _wrong(path, f"has a table [{table}], which means nothing", "the tables are [mounts] and [cache]")
+        if table not in _TABLES:
+            known = ", ".join(f"[{name}]" for name in _TABLES)
+            raise _wrong(path, f"has a table [{table}], which means nothing", f"the tables are {known}")
     mounts = {_directory(path, source): _mode(path, source, mode) for source, mode in _table(path, written, "mounts")}
     cache = dict(_table(path, written, "cache"))
     models = cache.pop("models", True)
     if cache or not isinstance(models, bool):
         raise _wrong(path, "has a table [cache] that is not understood", "write `models = true` or `models = false`")
-    return Policy(mounts, models, str(path))
+    return Policy(mounts, models, _lease_memory(path, dict(_table(path, written, "devices"))), str(path))
+
+
+def _lease_memory(path: Path, devices: dict[str, Any]) -> int | None:
+    share = devices.pop("lease_memory", None)
+    if devices:
+        raise _wrong(path, f"sets {next(iter(devices))} in [devices]", "what is set there is `lease_memory`")
+    try:
+        return None if share is None else parse_share(str(share))
+    except ValueError:
+        hint = 'write it with its unit: `lease_memory = "20GB"`'
+        raise _wrong(path, f"sets lease_memory to {share!r}", hint) from None
 
 
 def _table(path: Path, written: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:

@@ -165,7 +165,7 @@ class Sessions:
             directory=record.directory, target=record.target,
             incarnation=record.incarnation, memory_limit_bytes=self._memory_limit(), env=opening.env,
             shared_devices=record.share_bytes is not None, cache_bytes=self._config.cache_bytes,
-            places=[pb.Mount(**asdict(place)) for place in opening.places],
+            places=[pb.Mount(**asdict(place)) for place in opening.places], device_memory_bytes=record.share_bytes,
         )  # fmt: skip
 
     def _memory_limit(self) -> int:

@@ -68,7 +68,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ...) -> None: ...
 
 class RuntimeInfo(_message.Message):
-    __slots__ = ("versions", "engine", "devices", "http", "grpc", "unix", "pid", "idle_exit_s", "sessions", "start", "start_why", "caller", "now_at", "mounts", "config")
+    __slots__ = ("versions", "engine", "devices", "http", "grpc", "unix", "pid", "idle_exit_s", "sessions", "start", "start_why", "caller", "now_at", "mounts", "config", "lease_memory_bytes")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,7 @@ class RuntimeInfo(_message.Message):
     NOW_AT_FIELD_NUMBER: _ClassVar[int]
     MOUNTS_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
+    LEASE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     engine: str
     devices: _containers.RepeatedCompositeFieldContainer[Device]
@@ -99,10 +100,11 @@ class RuntimeInfo(_message.Message):
     now_at: float
     mounts: _containers.RepeatedCompositeFieldContainer[Mount]
     config: str
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., engine: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., http: _Optional[str] = ..., grpc: _Optional[str] = ..., unix: _Optional[str] = ..., pid: _Optional[int] = ..., idle_exit_s: _Optional[float] = ..., sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ..., start: _Optional[str] = ..., start_why: _Optional[str] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ..., now_at: _Optional[float] = ..., mounts: _Optional[_Iterable[_Union[Mount, _Mapping]]] = ..., config: _Optional[str] = ...) -> None: ...
+    lease_memory_bytes: int
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., engine: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., http: _Optional[str] = ..., grpc: _Optional[str] = ..., unix: _Optional[str] = ..., pid: _Optional[int] = ..., idle_exit_s: _Optional[float] = ..., sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ..., start: _Optional[str] = ..., start_why: _Optional[str] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ..., now_at: _Optional[float] = ..., mounts: _Optional[_Iterable[_Union[Mount, _Mapping]]] = ..., config: _Optional[str] = ..., lease_memory_bytes: _Optional[int] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "name", "target", "notebook", "state", "age_s", "idle_s", "device_ids", "pid", "runs", "name_count", "memory_bytes", "attached_count", "incarnation", "names", "held_s", "busy_s", "run_left_s", "user", "environment", "device_memory_bytes")
+    __slots__ = ("session_id", "name", "target", "notebook", "state", "age_s", "idle_s", "device_ids", "pid", "runs", "name_count", "memory_bytes", "attached_count", "incarnation", "names", "held_s", "busy_s", "run_left_s", "user", "environment", "device_memory_bytes", "device_used_bytes")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +126,7 @@ class SessionInfo(_message.Message):
     USER_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     DEVICE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_USED_BYTES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     name: str
     target: str
@@ -145,7 +148,8 @@ class SessionInfo(_message.Message):
     user: str
     environment: WorkerEnvironment
     device_memory_bytes: int
-    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., target: _Optional[str] = ..., notebook: _Optional[str] = ..., state: _Optional[str] = ..., age_s: _Optional[float] = ..., idle_s: _Optional[float] = ..., device_ids: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ..., name_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., attached_count: _Optional[int] = ..., incarnation: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., held_s: _Optional[float] = ..., busy_s: _Optional[float] = ..., run_left_s: _Optional[float] = ..., user: _Optional[str] = ..., environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ..., device_memory_bytes: _Optional[int] = ...) -> None: ...
+    device_used_bytes: int
+    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., target: _Optional[str] = ..., notebook: _Optional[str] = ..., state: _Optional[str] = ..., age_s: _Optional[float] = ..., idle_s: _Optional[float] = ..., device_ids: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ..., name_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., attached_count: _Optional[int] = ..., incarnation: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., held_s: _Optional[float] = ..., busy_s: _Optional[float] = ..., run_left_s: _Optional[float] = ..., user: _Optional[str] = ..., environment: _Optional[_Union[WorkerEnvironment, _Mapping]] = ..., device_memory_bytes: _Optional[int] = ..., device_used_bytes: _Optional[int] = ...) -> None: ...
 
 class RunInfo(_message.Message):
     __slots__ = ("run_id", "state", "label", "started_at", "elapsed_s", "event_count", "background", "session_id", "age_s")
@@ -682,7 +686,7 @@ class SupplyReply(_message.Message):
     def __init__(self, size_bytes: _Optional[int] = ...) -> None: ...
 
 class ClaimRequest(_message.Message):
-    __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes", "env", "shared_devices", "cache_bytes", "places")
+    __slots__ = ("session_id", "session", "notebook", "token", "devices", "directory", "target", "incarnation", "memory_limit_bytes", "env", "shared_devices", "cache_bytes", "places", "device_memory_bytes")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -703,6 +707,7 @@ class ClaimRequest(_message.Message):
     SHARED_DEVICES_FIELD_NUMBER: _ClassVar[int]
     CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
     PLACES_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     session: str
     notebook: str
@@ -716,7 +721,8 @@ class ClaimRequest(_message.Message):
     shared_devices: bool
     cache_bytes: int
     places: _containers.RepeatedCompositeFieldContainer[Mount]
-    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., token: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., directory: _Optional[str] = ..., target: _Optional[str] = ..., incarnation: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., env: _Optional[_Mapping[str, str]] = ..., shared_devices: bool = ..., cache_bytes: _Optional[int] = ..., places: _Optional[_Iterable[_Union[Mount, _Mapping]]] = ...) -> None: ...
+    device_memory_bytes: int
+    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[str] = ..., notebook: _Optional[str] = ..., token: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., directory: _Optional[str] = ..., target: _Optional[str] = ..., incarnation: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., env: _Optional[_Mapping[str, str]] = ..., shared_devices: bool = ..., cache_bytes: _Optional[int] = ..., places: _Optional[_Iterable[_Union[Mount, _Mapping]]] = ..., device_memory_bytes: _Optional[int] = ...) -> None: ...
 
 class ClaimReply(_message.Message):
     __slots__ = ("claimed", "reason", "pid")
@@ -1144,10 +1150,12 @@ class Values(_message.Message):
     def __init__(self, bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., turn: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
 
 class VarTable(_message.Message):
-    __slots__ = ("vars",)
+    __slots__ = ("vars", "devices")
     VARS_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
     vars: _containers.RepeatedCompositeFieldContainer[Held]
-    def __init__(self, vars: _Optional[_Iterable[_Union[Held, _Mapping]]] = ...) -> None: ...
+    devices: _containers.RepeatedCompositeFieldContainer[DeviceMemory]
+    def __init__(self, vars: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., devices: _Optional[_Iterable[_Union[DeviceMemory, _Mapping]]] = ...) -> None: ...
 
 class RunTable(_message.Message):
     __slots__ = ("runs",)
@@ -1156,14 +1164,56 @@ class RunTable(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[RunInfo, _Mapping]]] = ...) -> None: ...
 
 class Removed(_message.Message):
-    __slots__ = ("names", "freed_bytes", "detail")
+    __slots__ = ("names", "freed_bytes", "detail", "devices")
     NAMES_FIELD_NUMBER: _ClassVar[int]
     FREED_BYTES_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     freed_bytes: int
     detail: str
-    def __init__(self, names: _Optional[_Iterable[str]] = ..., freed_bytes: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
+    devices: _containers.RepeatedCompositeFieldContainer[DeviceMemory]
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., freed_bytes: _Optional[int] = ..., detail: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[DeviceMemory, _Mapping]]] = ...) -> None: ...
+
+class DeviceMemory(_message.Message):
+    __slots__ = ("device_id", "model", "total_bytes", "used_bytes", "own_bytes", "allocated_bytes", "reserved_bytes", "share_bytes", "others")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OWN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ALLOCATED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHARE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    model: str
+    total_bytes: int
+    used_bytes: int
+    own_bytes: int
+    allocated_bytes: int
+    reserved_bytes: int
+    share_bytes: int
+    others: _containers.RepeatedCompositeFieldContainer[DeviceUser]
+    def __init__(self, device_id: _Optional[str] = ..., model: _Optional[str] = ..., total_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., own_bytes: _Optional[int] = ..., allocated_bytes: _Optional[int] = ..., reserved_bytes: _Optional[int] = ..., share_bytes: _Optional[int] = ..., others: _Optional[_Iterable[_Union[DeviceUser, _Mapping]]] = ...) -> None: ...
+
+class DeviceUser(_message.Message):
+    __slots__ = ("pid", "name", "memory_bytes")
+    PID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    name: str
+    memory_bytes: int
+    def __init__(self, pid: _Optional[int] = ..., name: _Optional[str] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+
+class Shortage(_message.Message):
+    __slots__ = ("devices", "largest")
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    LARGEST_FIELD_NUMBER: _ClassVar[int]
+    devices: _containers.RepeatedCompositeFieldContainer[DeviceMemory]
+    largest: _containers.RepeatedCompositeFieldContainer[Held]
+    def __init__(self, devices: _Optional[_Iterable[_Union[DeviceMemory, _Mapping]]] = ..., largest: _Optional[_Iterable[_Union[Held, _Mapping]]] = ...) -> None: ...
 
 class Notice(_message.Message):
     __slots__ = ("text", "release_in_s")
@@ -1354,7 +1404,7 @@ class SourceContent(_message.Message):
     def __init__(self, digest: _Optional[bytes] = ..., content: _Optional[bytes] = ...) -> None: ...
 
 class EnvironmentInfo(_message.Message):
-    __slots__ = ("versions", "executable", "directory", "packages", "devices", "sources", "cached_bytes", "cache_bytes")
+    __slots__ = ("versions", "executable", "directory", "packages", "devices", "sources", "cached_bytes", "cache_bytes", "memory")
     class PackagesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1370,6 +1420,7 @@ class EnvironmentInfo(_message.Message):
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     CACHED_BYTES_FIELD_NUMBER: _ClassVar[int]
     CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     executable: str
     directory: str
@@ -1378,7 +1429,8 @@ class EnvironmentInfo(_message.Message):
     sources: _containers.RepeatedScalarFieldContainer[str]
     cached_bytes: int
     cache_bytes: int
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., executable: _Optional[str] = ..., directory: _Optional[str] = ..., packages: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., sources: _Optional[_Iterable[str]] = ..., cached_bytes: _Optional[int] = ..., cache_bytes: _Optional[int] = ...) -> None: ...
+    memory: _containers.RepeatedCompositeFieldContainer[DeviceMemory]
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., executable: _Optional[str] = ..., directory: _Optional[str] = ..., packages: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., sources: _Optional[_Iterable[str]] = ..., cached_bytes: _Optional[int] = ..., cache_bytes: _Optional[int] = ..., memory: _Optional[_Iterable[_Union[DeviceMemory, _Mapping]]] = ...) -> None: ...
 
 class Held(_message.Message):
     __slots__ = ("name", "token", "type_name", "size_bytes", "shape", "has_shape", "dtype", "device", "preview", "version", "why")
@@ -1501,16 +1553,18 @@ class Result(_message.Message):
     def __init__(self, mime: _Optional[_Union[Mime, _Mapping]] = ...) -> None: ...
 
 class Reading(_message.Message):
-    __slots__ = ("device_id", "utilization_pct", "memory_used_bytes", "memory_total_bytes")
+    __slots__ = ("device_id", "utilization_pct", "memory_used_bytes", "memory_total_bytes", "own_memory_bytes")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     UTILIZATION_PCT_FIELD_NUMBER: _ClassVar[int]
     MEMORY_USED_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OWN_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     utilization_pct: float
     memory_used_bytes: int
     memory_total_bytes: int
-    def __init__(self, device_id: _Optional[str] = ..., utilization_pct: _Optional[float] = ..., memory_used_bytes: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ...) -> None: ...
+    own_memory_bytes: int
+    def __init__(self, device_id: _Optional[str] = ..., utilization_pct: _Optional[float] = ..., memory_used_bytes: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., own_memory_bytes: _Optional[int] = ...) -> None: ...
 
 class Ask(_message.Message):
     __slots__ = ("prompt", "password", "ask_id")
@@ -1535,7 +1589,7 @@ class Cut(_message.Message):
     def __init__(self, stderr: bool = ..., dropped_bytes: _Optional[int] = ..., dropped_lines: _Optional[int] = ..., shown_bytes: _Optional[int] = ...) -> None: ...
 
 class End(_message.Message):
-    __slots__ = ("status", "problem", "bundle", "held", "deleted", "late", "run_s", "pack_s", "peak_memory_bytes", "result_name", "alive", "turn", "updated", "ahead", "versions", "slow", "landed", "notices", "memory_lost")
+    __slots__ = ("status", "problem", "bundle", "held", "deleted", "late", "run_s", "pack_s", "peak_memory_bytes", "result_name", "alive", "turn", "updated", "ahead", "versions", "slow", "landed", "notices", "memory_lost", "devices")
     class AheadEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1576,6 +1630,7 @@ class End(_message.Message):
     LANDED_FIELD_NUMBER: _ClassVar[int]
     NOTICES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_LOST_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
     status: str
     problem: Problem
     bundle: BundleHeader
@@ -1595,10 +1650,11 @@ class End(_message.Message):
     landed: bool
     notices: _containers.RepeatedScalarFieldContainer[str]
     memory_lost: bool
-    def __init__(self, status: _Optional[str] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., deleted: _Optional[_Iterable[str]] = ..., late: _Optional[_Iterable[str]] = ..., run_s: _Optional[float] = ..., pack_s: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., result_name: _Optional[str] = ..., alive: _Optional[_Iterable[str]] = ..., turn: _Optional[int] = ..., updated: _Optional[_Iterable[str]] = ..., ahead: _Optional[_Mapping[str, str]] = ..., versions: _Optional[_Mapping[str, int]] = ..., slow: _Optional[_Mapping[str, float]] = ..., landed: bool = ..., notices: _Optional[_Iterable[str]] = ..., memory_lost: bool = ...) -> None: ...
+    devices: _containers.RepeatedCompositeFieldContainer[DeviceMemory]
+    def __init__(self, status: _Optional[str] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., bundle: _Optional[_Union[BundleHeader, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Held, _Mapping]]] = ..., deleted: _Optional[_Iterable[str]] = ..., late: _Optional[_Iterable[str]] = ..., run_s: _Optional[float] = ..., pack_s: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., result_name: _Optional[str] = ..., alive: _Optional[_Iterable[str]] = ..., turn: _Optional[int] = ..., updated: _Optional[_Iterable[str]] = ..., ahead: _Optional[_Mapping[str, str]] = ..., versions: _Optional[_Mapping[str, int]] = ..., slow: _Optional[_Mapping[str, float]] = ..., landed: bool = ..., notices: _Optional[_Iterable[str]] = ..., memory_lost: bool = ..., devices: _Optional[_Iterable[_Union[DeviceMemory, _Mapping]]] = ...) -> None: ...
 
 class Problem(_message.Message):
-    __slots__ = ("code", "type_name", "module", "message", "hint", "traceback", "full_traceback", "has_exception")
+    __slots__ = ("code", "type_name", "module", "message", "hint", "traceback", "full_traceback", "has_exception", "shortage")
     CODE_FIELD_NUMBER: _ClassVar[int]
     TYPE_NAME_FIELD_NUMBER: _ClassVar[int]
     MODULE_FIELD_NUMBER: _ClassVar[int]
@@ -1607,6 +1663,7 @@ class Problem(_message.Message):
     TRACEBACK_FIELD_NUMBER: _ClassVar[int]
     FULL_TRACEBACK_FIELD_NUMBER: _ClassVar[int]
     HAS_EXCEPTION_FIELD_NUMBER: _ClassVar[int]
+    SHORTAGE_FIELD_NUMBER: _ClassVar[int]
     code: str
     type_name: str
     module: str
@@ -1615,4 +1672,5 @@ class Problem(_message.Message):
     traceback: _containers.RepeatedScalarFieldContainer[str]
     full_traceback: _containers.RepeatedScalarFieldContainer[str]
     has_exception: bool
-    def __init__(self, code: _Optional[str] = ..., type_name: _Optional[str] = ..., module: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., traceback: _Optional[_Iterable[str]] = ..., full_traceback: _Optional[_Iterable[str]] = ..., has_exception: bool = ...) -> None: ...
+    shortage: _containers.RepeatedCompositeFieldContainer[Shortage]
+    def __init__(self, code: _Optional[str] = ..., type_name: _Optional[str] = ..., module: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., traceback: _Optional[_Iterable[str]] = ..., full_traceback: _Optional[_Iterable[str]] = ..., has_exception: bool = ..., shortage: _Optional[_Iterable[_Union[Shortage, _Mapping]]] = ...) -> None: ...

@@ -90,9 +90,24 @@ def _parse_one(item: str, whole: str) -> Want:
 
 
 def _share(text: str, item: str) -> int:
-    match = _SIZE.fullmatch(text)
-    if match is None or float(match["size"]) == 0:
-        raise _bad(f"`{item}/{text}` names no share of memory", f"write it as `{item}/20GB`")
+    try:
+        return parse_share(text)
+    except ValueError:
+        raise _bad(f"`{item}/{text}` names no share of memory", f"write it as `{item}/20GB`") from None
+
+
+def parse_share(text: str) -> int:
+    """Return a share of a device's memory in bytes.
+
+    Args:
+        text: A number above zero and its unit: `20GB`, `20GiB`, `20G`.
+
+    Raises:
+        ValueError: The text is no size; the message ends with a hint.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or _bytes(match) == 0:
+        raise _bad(f"`{text}` names no share of memory", "write it with its unit: `20GB`")
     return _bytes(match)
 
 
@@ -217,12 +232,13 @@ def format_target(wants: Sequence[Want]) -> str:
 
 def _format_one(want: Want) -> str:
     more = f":{want.count}" if want.count > 1 else ""
-    more += f"/{_format_size(want.share_bytes)}" if want.share_bytes is not None else ""
+    more += f"/{format_size(want.share_bytes)}" if want.share_bytes is not None else ""
     if want.kind == "memory":
-        return f">={_format_size(want.memory_bytes or 0)}{more}"
+        return f">={format_size(want.memory_bytes or 0)}{more}"
     return f"{want.model if want.kind == 'model' else want.kind}{more}"
 
 
-def _format_size(size_bytes: int) -> str:
+def format_size(size_bytes: int) -> str:
+    """Return a size as targets spell it, such as `20GB`; it is read back to the same number of bytes."""
     unit, name = (GIB, "GiB") if size_bytes % GIB == 0 else (GB, "GB")
     return f"{size_bytes / unit:.12g}{name}"

@@ -18,7 +18,8 @@ from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import payload
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.failures import Failed
-from remote_runtime.worker import describe, environ, returns, tracebacks, writeback
+from remote_runtime.worker import describe, environ, returns, shortage, tracebacks, writeback
+from remote_runtime.worker.devicememory import DeviceMemory
 from remote_runtime.worker.interrupts import Interrupts
 from remote_runtime.worker.mirrors import Changes, Mirrors, Party
 from remote_runtime.worker.namespace import Before, Names, Stash
@@ -45,6 +46,7 @@ class Session:
         mirrors: What its kernels hold of the names.
         sources: Local modules of the notebook.
         store: Contents that were sent.
+        memory: Memory of the devices.
     """
 
     shell: Shell
@@ -55,6 +57,7 @@ class Session:
     mirrors: Mirrors
     sources: Sources
     store: Store
+    memory: DeviceMemory = field(default_factory=DeviceMemory)
     pid: int = field(default_factory=os.getpid)
 
 
@@ -234,6 +237,8 @@ class Executor:
             end.status = "interrupted" if issubclass(type(job.error), KeyboardInterrupt) else "error"
             end.problem.CopyFrom(tracebacks.problem(job.error, session.shell))
             end.problem.has_exception = job.has_exception
+            end.problem.shortage.extend(shortage.of(job.error, session.memory, session.names.items()))
+        end.devices.extend(session.memory.of_torch())
         end.alive.extend(session.names.alive())
         end.late.extend(self._leftovers.of(job.run.run_id))
         bundle, job.bundle, job.error, self._open = job.bundle, None, None, None

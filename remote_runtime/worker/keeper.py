@@ -22,7 +22,9 @@ from remote_runtime.wire.failures import Failed
 from remote_runtime.worker.client import Client
 from remote_runtime.worker.desk import Desk
 from remote_runtime.worker.devicelock import DeviceLocks
+from remote_runtime.worker.deviceuse import DeviceUse
 from remote_runtime.worker.endings import Death
+from remote_runtime.worker.footprint import members
 from remote_runtime.worker.ledger import Ledger
 from remote_runtime.worker.nursery import Nursery
 from remote_runtime.worker.readings import Readings
@@ -54,6 +56,8 @@ class Keeper:
         self.runner = Runner(nursery, self._runs, order.tuning, self, self._ledger)
         self.desk = Desk(self.runner, self._runs, self._run_infos)
         self._readings: Readings | None = None
+        self._use = DeviceUse()
+        self._was_busy = False
         self._ttl_s = order.tuning.ttl_s
         now = self._loop.time()
         self._ticked_at = self._born_at = self._claimed_at = self._heard_at = self._alone_since = self._idle_since = now
@@ -80,6 +84,7 @@ class Keeper:
         self.runner.users.configure(_settings(request, [d.id for d in real]))
         if real:
             self._readings = Readings(tuple(d.id for d in real))
+            self._use = DeviceUse(request.device_memory_bytes if request.HasField("device_memory_bytes") else None)
         return pb.ClaimReply(claimed=True, pid=self._pid)
 
     def renew(self, ttl_s: float) -> pb.SessionInfo:
@@ -120,6 +125,7 @@ class Keeper:
             held_s=now - self._claimed_at if self._claim is not None else None,
             busy_s=self._runs.busy_s if self._claim is not None else None,
             run_left_s=self._runs.left_s,
+            device_used_bytes=self._use.used_bytes,
         )
 
     async def stop(self, grace_s: float, reason: str) -> None:
@@ -212,6 +218,7 @@ class Keeper:
 
     def replaced(self, death: Death, idle: bool) -> None:
         """See `owner.Owner`."""
+        self._use.lost()
         if idle and self._claim is not None:
             self.notify(
                 pb.Notice(text=f"the user process {death.words} while it was idle; the session's names are gone")
@@ -221,6 +228,10 @@ class Keeper:
     def stocked(self, told: pb.FromWorker) -> None:
         """See `owner.Owner`."""
         self.desk.broadcast(told)
+
+    def ended(self, end: pb.End) -> None:
+        """See `owner.Owner`."""
+        self._warn(self._use.ended(end.devices))
 
     def stranded(self) -> None:
         """See `owner.Owner`."""
@@ -280,14 +291,22 @@ class Keeper:
             self._finish(forking.LEASE)
 
     def _read_devices(self, now: float) -> None:
-        if self._readings is not None and self._runs.alive and self._readings.due(now):
-            task = self._loop.run_in_executor(None, self._readings.read)
+        busy = bool(self._runs.alive)
+        if self._readings is not None and (busy or self._was_busy) and self._readings.due(now):
+            self._was_busy = busy  # so what the last cell has taken is read once more after its end
+            pid = self._pid
+            task = self._loop.run_in_executor(None, self._readings.read, lambda: members(pid))
             task.add_done_callback(self._record_readings)
 
     def _record_readings(self, done: asyncio.Future[list[pb.Reading]]) -> None:
         if not done.cancelled() and done.exception() is None:
             for reading in done.result():
                 self.runner.record(pb.Event(reading=reading))
+            self._warn(self._use.read(done.result()))
+
+    def _warn(self, text: str) -> None:
+        if text:
+            self.notify(pb.Notice(text=text))
 
 
 def _settings(request: pb.ClaimRequest, real_ids: list[str]) -> dict[str, object]:
@@ -297,6 +316,7 @@ def _settings(request: pb.ClaimRequest, real_ids: list[str]) -> dict[str, object
         "environment": {**request.env, "CUDA_VISIBLE_DEVICES": ",".join(real_ids)},
         "devices": [{"id": d.id, "model": d.model, "simulated": d.simulated} for d in request.devices],
         "session": request.session,
+        "device_memory_bytes": request.device_memory_bytes if request.HasField("device_memory_bytes") else None,
         "cache_bytes": _cache_bytes(request),
     }
 

@@ -23,5 +23,8 @@ class Owner(Protocol):
     def stocked(self, told: pb.FromWorker) -> None:
         """Called when other contents are held by the user process."""
 
+    def ended(self, end: pb.End) -> None:
+        """Called with the end of a run that the user process made."""
+
     def stranded(self) -> None:
         """Called when there is no user process and there will be none."""

@@ -17,7 +17,7 @@ from remote_runtime.wire import limits, payload, versions
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.failures import Failed
-from remote_runtime.worker import describe, tracebacks, writeback
+from remote_runtime.worker import describe, devicememory, tracebacks, writeback
 from remote_runtime.worker.execute import Parcel, Session, problem_of, unpacked
 
 Answer = tuple[pb.FromWorker, Bundle | None]
@@ -32,7 +32,6 @@ class Requests:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.devices: list[pb.Device] = []
         self._table: Mapping[str, Callable[[Any, Parcel], Answer]] = {
             "fetch": self._fetch,
             "put": self._put,
@@ -106,29 +105,40 @@ class Requests:
         for name in gone:
             del self._session.names.namespace[name]
         self._session.mirrors.forget(gone)
-        return _removed(gone, before), None
+        return self._removed(gone, before), None
 
     def _list_vars(self, _: pb.ListVars, __: Parcel) -> Answer:
         rows = [describe.described(name, value) for name, value in self._session.names.items()]
         for row in rows:
             row.version = self._session.mirrors.version(row.name)
-        return pb.FromWorker(vars=pb.VarTable(vars=rows)), None
+        return pb.FromWorker(vars=pb.VarTable(vars=rows, devices=self._session.memory.read())), None
 
     def _free(self, _: pb.Free, __: Parcel) -> Answer:
         before = _memory_bytes()
         tracebacks.forget()
         self._session.shell.displayhook.forget()
         cached_bytes = self._session.store.clear()
-        answer = _removed([], before)
+        answer = self._removed([], before)
         if cached_bytes:
             answer.removed.detail += f"\n{cached_bytes / limits.MIB:.1f} MiB were kept of what was sent"
         return answer, None
+
+    def _removed(self, names: list[str], before: tuple[str, int | None]) -> pb.FromWorker:
+        """Collect what nobody holds, and tell how much that gave back."""
+        gc.collect()
+        devicememory.empty_cache()
+        where, after = _memory_bytes()
+        known = before[1] is not None and after is not None
+        freed_bytes = max(0, before[1] - after) if known else None
+        removed = pb.Removed(names=names, detail=where, freed_bytes=freed_bytes, devices=self._session.memory.read())
+        return pb.FromWorker(removed=removed)
 
     def _environment(self, _: pb.Environment, __: Parcel) -> Answer:
         packages = {dist.metadata["Name"] or "": dist.version for dist in metadata.distributions()}
         info = pb.EnvironmentInfo(versions=versions.here(), executable=sys.executable, directory=os.getcwd())
         info.packages.update({name: version for name, version in packages.items() if name})
-        info.devices.extend(self.devices)
+        info.devices.extend(self._session.memory.devices)
+        info.memory.extend(self._session.memory.read())
         info.sources.extend(self._session.sources.modules)
         info.cached_bytes, info.cache_bytes = self._session.store.idle_bytes, self._session.store.limit_bytes
         return pb.FromWorker(environment=info), None
@@ -149,32 +159,12 @@ def _failure(error: Failed | payload.UnpackError | SystemExit) -> pb.FromWorker:
     return pb.FromWorker(failure=pb.Failure(code=told.code, message=told.message, hint=told.hint))
 
 
-def _removed(names: list[str], before: tuple[str, int | None]) -> pb.FromWorker:
-    """Collect what nobody holds, and tell how much that gave back."""
-    gc.collect()
-    cuda = _cuda()
-    if cuda is not None:
-        cuda.empty_cache()
-    where, after = _memory_bytes()
-    removed = pb.Removed(names=names, detail=where)
-    if before[1] is not None and after is not None:
-        removed.freed_bytes = max(0, before[1] - after)
-    return pb.FromWorker(removed=removed)
-
-
 def _memory_bytes() -> tuple[str, int | None]:
     """Return which memory is measured, and how much of it this process holds, None where that fails."""
-    cuda = _cuda()
-    if cuda is not None:
-        return "GPU memory", sum(int(cuda.memory_reserved(i)) for i in range(cuda.device_count()))
+    if devicememory.torch_cuda() is not None:
+        return "GPU memory", devicememory.reserved_bytes()
     try:
         with open("/proc/self/statm", "rb") as file:
             return "memory", int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return "memory", None
-
-
-def _cuda() -> Any:
-    """Return torch's CUDA module where the session has used it, else None."""
-    cuda = getattr(sys.modules.get("torch"), "cuda", None)
-    return cuda if cuda is not None and cuda.is_initialized() else None

@@ -312,6 +312,7 @@ class Runner:
         if child.footprint is not None and (peak_bytes := child.footprint.peak_bytes()) is not None:
             end.peak_memory_bytes = peak_bytes
         endings.settle(end, run.stop)
+        self._owner.ended(end)
         self.names = tuple(end.alive)
         self._agenda.active = self._ending = None
         self._close(run, end, ending.pieces)

@@ -105,6 +105,7 @@ class UserProcess:
             shell, self._outputs, self._interrupts, names, Registry(), Mirrors(names), self._sources, self._store
         )
         shell.on_code = self._on_code  # type: ignore[method-assign]
+        self._memory = session.memory
         self._executor, self._requests = Executor(session), Requests(session)
         os.register_at_fork(before=self._outputs.flush, after_in_child=self._become_child)
         self._loop.run_until_complete(shell.run_source("0;", shell.plain_source("0;")))
@@ -182,10 +183,11 @@ class UserProcess:
             os.chdir(directory)
             self._sources.settle(directory)
         self._store.limit_bytes = int(settings.get("cache_bytes", 0))
-        self._requests.devices = [
+        devices = [
             pb.Device(id=row.get("id", ""), model=row.get("model", ""), simulated=bool(row.get("simulated")))
             for row in settings.get("devices") or ()
         ]
+        self._memory.set(devices, settings.get("device_memory_bytes"))
 
     def _share(self, limit_bytes: int) -> None:
         """Use shared memory for the answer to one request, where whoever asks can map it."""

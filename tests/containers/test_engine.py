@@ -55,7 +55,7 @@ def test_a_container_that_runs_out_of_memory_says_so_with_its_limit(rig: Rig) ->
         await engine.launch(WorkerSpec("small", "s"))
         how = (await watcher.until("small", Phase.EXITED)).exit
         assert how is not None
-        assert (how.reason, how.detail) == ("memory", "its container reached its memory limit of 16 MiB")
+        assert (how.reason, how.detail) == ("memory", "its container passed the memory limit of 16 MiB (peak -)")
 
     rig.within(body, options={"memory": "16m"})
 

@@ -123,6 +123,9 @@ def test_errors_have_their_classes(runtime: Runtime, data: Path) -> None:
         ("mounts = 3", "which is no table"),
         ("[mount]\n'/a' = 'ro'", r"has a table \[mount\]"),
         ("[cache]\nmodels = 'no'", r"a table \[cache\] that is not understood"),
+        ("[devices]\nlease_memory = '20'", "sets lease_memory to '20'"),
+        ("[devices]\nlease_memory = 20", "sets lease_memory to 20"),
+        ("[devices]\nshare = '20GB'", r"sets share in \[devices\]"),
         ("[mounts", "cannot be read"),
     ],
 )
