@@ -52,6 +52,7 @@ class Defaults:
         wishes: What sessions are opened with.
         image: The image among the wishes, with what was added since; None for the runtime's own.
         later: What a session is made with that is opened when the ones of now are gone; None for the same.
+        trust: What is taken from workers, one of `data.TRUSTS`.
     """
 
     target: str = ""
@@ -61,6 +62,7 @@ class Defaults:
     wishes: Wishes = NONE
     image: Image | None = None
     later: Environment | None = None
+    trust: str = ""
 
 
 class Connection:
@@ -123,6 +125,8 @@ class Connection:
         self.defaults = defaults
         if self.session_name(self.target()) != before:
             self._last, self._is_chosen = None, True
+        for far in self.sessions:
+            self._trusted(far)
 
     def settings(self) -> Settings:
         """Return what holds now: traits, then the environment, then files."""
@@ -136,11 +140,12 @@ class Connection:
         # Files are read once per connection; a cell has no time to read three of them.
         chosen = self.traits
         spoken = (os.environ.get(variable) for variable in ENVIRONMENT.values())
-        return self._place, chosen.url, chosen.token, chosen.target, chosen.session, chosen.idle_s, *spoken
+        traits = (chosen.url, chosen.token, chosen.target, chosen.session, chosen.idle_s, chosen.trust)
+        return self._place, *traits, *spoken
 
     def _load_settings(self) -> Settings:
         chosen = self.traits
-        given = {"url": chosen.url, "token": chosen.token, "target": chosen.target, "session": chosen.session}
+        given = {name: getattr(chosen, name) for name in ("url", "token", "target", "session", "trust")}
         arguments: dict[str, Any] = {name: value for name, value in given.items() if value}
         arguments |= {"idle_s": chosen.idle_s} if chosen.idle_s else {}
         return load_settings(arguments if self._place is None else {**arguments, "url": self._place})
@@ -168,6 +173,11 @@ class Connection:
         self._leave()
         self._place, self._runtime = url, runtime
         self.comms.prune()
+
+    @property
+    def trust(self) -> str:
+        """What is taken from workers, one of `data.TRUSTS`."""
+        return self.defaults.trust or self.settings().trust
 
     def target(self, asked: str = "") -> str:
         """Return the target that holds: the one asked for, else `%gpu use`, else the settings, else any."""
@@ -234,7 +244,12 @@ class Connection:
         """Return the session for a target if it is open; nothing is started."""
         target = self.target(target)
         found = self._sessions.get((self.session_name(target), target))
-        return found if found is not None and found.session.lost is None else None
+        return self._trusted(found) if found is not None and found.session.lost is None else None
+
+    def _trusted(self, far: Far) -> Far:
+        """Let what was chosen hold from now on."""
+        far.session.trust = self.trust
+        return far
 
     def attached(self, name: str, say: Say) -> Far:
         """Return a session that exists at the runtime, by its name or id.
@@ -244,7 +259,7 @@ class Connection:
         """
         for far in self.sessions:
             if name in (far.session.name, far.session.session_id):
-                return far
+                return self._trusted(far)
         return self._open(name, "", say, must_exist=True)
 
     def _waits(self, waiting: pb.Waiting, say: Say) -> None:
@@ -260,7 +275,7 @@ class Connection:
             NotFound: It has none.
         """
         if self._last is not None and self._last in self.sessions:
-            return self._last
+            return self._trusted(self._last)
         runtime, notebook = self.running(), notebook_of(self.shell)
         found = runtime.describe().sessions if runtime is not None else ()
         mine = [session.name for session in found if session.notebook == notebook]
@@ -337,7 +352,7 @@ class Connection:
             **how,
         )
         session.on_notice = lambda notice: self.pending.append(notice.text)
-        self._sessions[name, target] = found = Far(session, notebook_of(self.shell))
+        self._sessions[name, target] = found = self._trusted(Far(session, notebook_of(self.shell)))
         session.on_late = partial(self.late.take, found)
         return found
 

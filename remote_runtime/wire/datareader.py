@@ -18,7 +18,7 @@ from remote_runtime.wire.datakinds import Named, Refused
 from remote_runtime.wire.opcodes import Machine
 from remote_runtime.wire.unpacking import Landing, Parted, UnpackError, diagnose
 
-EXCEPTION, RESULT = "!exception", "_"
+EXCEPTION = "!exception"
 REASON = "untrusted"
 """`UnpackError.reason` of what was refused."""
 
@@ -66,7 +66,7 @@ def untrusted(name: str, what: str) -> UnpackError:
         hint = "run the cell again; what is no data stays remote: leave it there, or set trust to `all`"
         return UnpackError(REASON, f"the values were refused: the worker sent {what}, and data alone is taken", hint)
     message = f"`{name}` was refused: the worker sent {what}, and data alone is taken"
-    return UnpackError(REASON, message, f"`%gpu get {name} --trust` takes it, and runs what it says here", name)
+    return UnpackError(REASON, message, f"`%gpu get {name} --trust` takes it all the same, and runs what it says here", name)
 
 
 class _DataReader:
@@ -128,7 +128,8 @@ class _DataReader:
             why = why_not(value, seen)
             if why:
                 raise Refused(why)
-        for self.name, _, (kind, held) in self._told:
+        for name, _, (kind, held) in self._told:
+            self.name = name
             met: dict[int, int] = {}
             for part in held if kind == "set" else ():
                 self._machine.check_key(part, met)
@@ -175,7 +176,7 @@ def _is_tail(tail: Any, memo: Mapping[int, object]) -> bool:
     return (
         len(places) == len(numbers)
         and all(type(n) is int for n in (*numbers, *places, *leaves))
-        and all(type(memo.get(place)).__name__ in _HELD and not why_not(memo[place]) for place in places)
+        and all(type(memo.get(place)).__name__ in _HELD for place in places)
         and all(type(leaf) is bytes for leaf in leaves.values())
         and all(type(name) is str for name in (*changed, *needs))
         and all(type(part) is str for told in needs.values() if type(told) in (tuple, list) for part in told)
