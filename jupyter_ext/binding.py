@@ -88,16 +88,19 @@ def read(
     if problems and end.turn and is_fresh:
         far.mirror.part()
     values.update({held.name: far.handle(held) for held in end.held if not _stands_here(held, namespace)})
-    exception = values.pop(EXCEPTION, None)
+    exception, deleted = values.pop(EXCEPTION, None), tuple(end.deleted)
     if far.session.takes_data_only:
         exception = raised(exception)
+        # By such names Python finds its own parts; the reader has refused them in bundles.
+        values = {name: value for name, value in values.items() if not name.startswith("__")}
+        deleted = tuple(name for name in deleted if not name.startswith("__"))
     result = values.pop(end.result_name, NOTHING) if end.result_name else NOTHING
     left = dict(end.ahead)
     if arrival is not None:
         left.update(dict.fromkeys(arrival.contested, CONTESTED), **arrival.unfit)
         values = {name: value for name, value in values.items() if name not in arrival.contested}
     updated = tuple(name for name in end.updated if name not in left and name not in problems)
-    return Results(_renamed(values, wishes.renames), tuple(end.deleted), updated, left, problems, result, exception)
+    return Results(_renamed(values, wishes.renames), deleted, updated, left, problems, result, exception)
 
 
 def bind(results: Results, namespace: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from jupyter_ext import connecting, files, grammar, images, modules, pips, reports, worlds
-from jupyter_ext.connection import Connection, Defaults
+from jupyter_ext.connection import Connection
+from jupyter_ext.defaults import Defaults
 from jupyter_ext.far import Far
 from jupyter_ext.grammar import Command
 from jupyter_ext.jobs import Job, Transcript

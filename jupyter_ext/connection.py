@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from jupyter_ext.ahead import Ahead
 from jupyter_ext.comms import Comms
+from jupyter_ext.defaults import Defaults
 from jupyter_ext.far import Far, lost_handle
 from jupyter_ext.late import Late
 from jupyter_ext.notebooknames import ANY, default_session_name, notebook_of
@@ -29,40 +30,12 @@ from kernel_proxy.handles import Handle
 from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.settings import ENVIRONMENT, Settings, load_settings
 from kernel_proxy.sources import Sources
-from kernel_proxy.wishes import NONE, Wishes
 from remote_runtime.wire import messages_pb2 as pb
 
 if TYPE_CHECKING:
     from jupyter_ext.jobs import Job
-    from kernel_proxy.image import Image
-    from remote_runtime.wire.specs import Environment
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What `%gpu use` chose for this notebook; empty fields leave the choice to the settings.
-
-    Args:
-        target: Target of a cell that names none.
-        session: Name of the session.
-        idle_s: Seconds without a run after which the session is released; None leaves the setting.
-        no_wait: Whether a held device is an error rather than waited for.
-        wishes: What sessions are opened with.
-        image: The image among the wishes, with what was added since; None for the runtime's own.
-        later: What a session is made with that is opened when the ones of now are gone; None for the same.
-        trust: What is taken from workers, one of `data.TRUSTS`.
-    """
-
-    target: str = ""
-    session: str = ""
-    idle_s: float | None = None
-    no_wait: bool = False
-    wishes: Wishes = NONE
-    image: Image | None = None
-    later: Environment | None = None
-    trust: str = ""
 
 
 class Connection:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from kernel_proxy.asked import Asked
-from kernel_proxy.errors import NotFound, RunTimeout, RuntimeUnavailable, TransferError, from_failure
+from kernel_proxy.errors import RunTimeout, RuntimeUnavailable, from_failure
 from kernel_proxy.exchange import Exchange, Reply
+from kernel_proxy.fetched import the_value
 from kernel_proxy.mirror import SessionMirror
 from kernel_proxy.parcels import Parcel, Stage
 from kernel_proxy.runs import RunStream
@@ -23,9 +24,7 @@ from kernel_proxy.stream import Attachment, Line
 from kernel_proxy.wishes import NONE
 from remote_runtime.wire import data, payload, versions
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire.arrival import Arrival
 from remote_runtime.wire.bundle import Bundle
-from remote_runtime.wire.datareader import read_data
 from remote_runtime.wire.ramp import Ramp
 
 __all__ = ["RunStream", "Session"]
@@ -168,7 +167,7 @@ class Session:
         """
         asked = pb.Fetch(name=name, token=token, data_only=self.takes_data_only and not trust)
         reply = self._ask(pb.ToWorker(fetch=asked), timeout_s=timeout_s)
-        return self._unpacked(reply, name or token, None, asked.data_only)
+        return the_value(reply, self.namespace, name or token, None, asked.data_only)
 
     def fetch_shared(self, name: str, mirror: SessionMirror, trust: bool = False) -> Any:
         """Return a remote value that both ends will hold under its name.
@@ -186,7 +185,7 @@ class Session:
         asked = pb.Fetch(name=name, sync=mirror.sync(), data_only=self.takes_data_only and not trust)
         reply = self._ask(pb.ToWorker(fetch=asked))
         values = reply.message.values
-        found = self._unpacked(reply, name, mirror.arrival(values.turn), asked.data_only)
+        found = the_value(reply, self.namespace, name, mirror.arrival(values.turn), asked.data_only)
         mirror.landed(values.turn, {name: values.version})
         return found
 
@@ -322,17 +321,6 @@ class Session:
             raise
         finally:
             self._exchange.forget(parcel)
-
-    def _unpacked(self, reply: Reply, name: str, landing: Arrival | None, data_only: bool) -> Any:
-        if reply.bundle is None:
-            raise NotFound(f"session {self.name} sent no value for {name}", "see `%gpu vars`")
-        if data_only:
-            values = read_data(reply.bundle, landing)
-        else:
-            values = payload.unpack(reply.bundle, self.namespace, landing=landing)
-        if len(values) != 1:
-            raise TransferError(f"session {self.name} sent {len(values)} values for {name}", "ask again")
-        return next(iter(values.values()))
 
     def _own(self) -> None:
         self._own_process()

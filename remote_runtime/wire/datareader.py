@@ -66,7 +66,8 @@ def untrusted(name: str, what: str) -> UnpackError:
         hint = "run the cell again; what is no data stays remote: leave it there, or set trust to `all`"
         return UnpackError(REASON, f"the values were refused: the worker sent {what}, and data alone is taken", hint)
     message = f"`{name}` was refused: the worker sent {what}, and data alone is taken"
-    return UnpackError(REASON, message, f"`%gpu get {name} --trust` takes it all the same, and runs what it says here", name)
+    hint = f"`%gpu get {name} --trust` takes it all the same, and runs what it says here"
+    return UnpackError(REASON, message, hint, name)
 
 
 class _DataReader:
@@ -92,7 +93,7 @@ class _DataReader:
             pairs[name] = machine.load()
         self.name, tail = "", machine.load()
         if not machine.is_done:
-            raise pickle.UnpicklingError("something is left over")
+            raise Refused("more than its values")
         self._check(pairs)
         if self._landing is not None:
             self._land(pairs, tail)

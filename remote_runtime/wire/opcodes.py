@@ -68,8 +68,7 @@ class Machine:
         """Return the next value.
 
         Raises:
-            Refused: It is no data.
-            UnpicklingError: The stream ends before it does, or makes no sense.
+            Refused: It is no data, or makes no sense.
         """
         self._stack.clear()
         self._marks.clear()
@@ -83,7 +82,7 @@ class Machine:
         except KeyError:
             raise Refused(f"the opcode {_name(stream[self._at - 1])}") from None
         except (IndexError, struct.error) as error:
-            raise pickle.UnpicklingError("the stream ends too early") from error
+            raise Refused("a stream that ends too early") from error
         except (TypeError, ValueError, OverflowError, StopIteration, AttributeError) as error:
             raise Refused(f"what makes no sense as data ({error})") from error
 

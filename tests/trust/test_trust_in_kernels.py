@@ -99,7 +99,8 @@ def test_a_pickle_that_is_sent_all_the_same_runs_nothing_and_the_session_lives_o
     shown = there(careful, hostile)
     assert [text for text in notices(shown) if "`evil` was refused" in text and "mkdir" in text], notices(shown)
     assert value(careful, "good") == 5 and not trap.exists()
-    assert careful.run("%gpu get evil").error["ename"] == "TrustError"
+    got = careful.run("%gpu get evil")
+    assert got.error["ename"] == "TrustError", got.traceback
     assert not trap.exists()
     there(careful, "rule.why_not = honest\nlater = 1")
     assert value(careful, "later") == 1
