@@ -80,8 +80,8 @@ def _use(connection: Connection, command: Command) -> Report:
     pairs = {"target": target, "session": connection.session_name(target), "released": idle_text}
     if connection.trust == DATA:
         pairs["taken"] = "data alone; what is no data stays remote"
-    if chosen is not None:
-        pairs["image"] = chosen.title
+    if picked is not None:
+        pairs["image"] = picked.title
     if connection.defaults.no_wait:
         pairs["held device"] = "an error; `%gpu use` without --no-wait lets cells queue again"
     pairs |= worlds.told(wishes) | (worlds.found(considered) if considered is not None else {})
