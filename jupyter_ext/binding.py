@@ -14,6 +14,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from jupyter_ext.far import Far
@@ -21,6 +22,9 @@ from kernel_proxy.errors import WarmcellError
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.arrival import Arrival
 from remote_runtime.wire.bundle import Bundle
+from remote_runtime.wire.data import WHY
+from remote_runtime.wire.datareader import read_data
+from remote_runtime.wire.excepted import raised
 from remote_runtime.wire.unpacking import UnpackError, unpack
 
 EXCEPTION = "!exception"
@@ -83,15 +87,20 @@ def read(
     values, problems = _values(end, bundle, namespace, far, wishes.fetched, arrival)
     if problems and end.turn and is_fresh:
         far.mirror.part()
-    values.update({held.name: far.handle(held) for held in end.held})
-    exception = values.pop(EXCEPTION, None)
+    values.update({held.name: far.handle(held) for held in end.held if not _stands_here(held, namespace)})
+    exception, deleted = values.pop(EXCEPTION, None), tuple(end.deleted)
+    if far.session.takes_data_only:
+        exception = raised(exception)
+        # By such names Python finds its own parts; the reader has refused them in bundles.
+        values = {name: value for name, value in values.items() if not name.startswith("__")}
+        deleted = tuple(name for name in deleted if not name.startswith("__"))
     result = values.pop(end.result_name, NOTHING) if end.result_name else NOTHING
     left = dict(end.ahead)
     if arrival is not None:
         left.update(dict.fromkeys(arrival.contested, CONTESTED), **arrival.unfit)
         values = {name: value for name, value in values.items() if name not in arrival.contested}
     updated = tuple(name for name in end.updated if name not in left and name not in problems)
-    return Results(_renamed(values, wishes.renames), tuple(end.deleted), updated, left, problems, result, exception)
+    return Results(_renamed(values, wishes.renames), deleted, updated, left, problems, result, exception)
 
 
 def bind(results: Results, namespace: dict[str, Any]) -> None:
@@ -112,12 +121,19 @@ def _values(
     if bundle is None or not len(bundle.pickle):
         return {}, {}
     try:
+        if far.session.takes_data_only:
+            return read_data(bundle, landing), {}
         return _unpacked(bundle, namespace, landing), {}
     except UnpackError as error:
         told = set(fetched).union(end.updated, end.versions)
         wanted = sorted((told & set(end.alive)) - {held.name for held in end.held})
         values, problems = _one_by_one(wanted, far.copy)
         return values, problems if error.name in (*values, *problems) else {error.name: error.message, **problems}
+
+
+def _stands_here(held: pb.Held, namespace: Mapping[str, Any]) -> bool:
+    """Tell whether a name is a module here: where data alone is taken, importing it there takes it from nobody."""
+    return held.why == WHY and held.type_name == "module" and type(namespace.get(held.name)) is ModuleType
 
 
 def _unpacked(bundle: Bundle, namespace: dict[str, Any], landing: Arrival | None) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from jupyter_ext import connecting, files, grammar, images, modules, pips, reports, worlds
-from jupyter_ext.connection import Connection, Defaults
+from jupyter_ext.connection import Connection
+from jupyter_ext.defaults import Defaults
 from jupyter_ext.far import Far
 from jupyter_ext.grammar import Command
 from jupyter_ext.jobs import Job, Transcript
@@ -28,6 +29,7 @@ from kernel_proxy.secret import Secret
 from kernel_proxy.wishes import Wishes
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
+from remote_runtime.wire.data import DATA
 
 _STOP_HINT = "`%gpu ps` lists the runs"
 
@@ -65,6 +67,7 @@ def _use(connection: Connection, command: Command) -> Report:
         wishes,
         before.image if picked is None else picked.image,
         before.later if picked is None else None,
+        str(command.options.get("trust", before.trust)),
     )
     considered = _considered(connection, chosen) if worlds.says_something(command.options) else None
     connection.choose(chosen)
@@ -75,6 +78,8 @@ def _use(connection: Connection, command: Command) -> Report:
     )
     idle_text = f"after {idle_s:g} s without a run" if idle_s else "when somebody waits for it"
     pairs = {"target": target, "session": connection.session_name(target), "released": idle_text}
+    if connection.trust == DATA:
+        pairs["taken"] = "data alone; what is no data stays remote"
     if picked is not None:
         pairs["image"] = picked.title
     if connection.defaults.no_wait:
@@ -196,7 +201,7 @@ def _get(connection: Connection, command: Command) -> Report:
     far = _here(connection)
     values = {}
     for name in command.args:
-        connection.namespace[name] = values[name] = far.take_over(name)
+        connection.namespace[name] = values[name] = far.take_over(name, "trust" in command.options)
     return Report(f"got {', '.join(values)}")
 
 

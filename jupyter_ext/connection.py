@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from jupyter_ext.ahead import Ahead
 from jupyter_ext.comms import Comms
+from jupyter_ext.defaults import Defaults
 from jupyter_ext.far import Far, lost_handle
 from jupyter_ext.late import Late
 from jupyter_ext.notebooknames import ANY, default_session_name, notebook_of
@@ -29,38 +30,12 @@ from kernel_proxy.handles import Handle
 from kernel_proxy.runtime import Runtime, connect
 from kernel_proxy.settings import ENVIRONMENT, Settings, load_settings
 from kernel_proxy.sources import Sources
-from kernel_proxy.wishes import NONE, Wishes
 from remote_runtime.wire import messages_pb2 as pb
 
 if TYPE_CHECKING:
     from jupyter_ext.jobs import Job
-    from kernel_proxy.image import Image
-    from remote_runtime.wire.specs import Environment
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What `%gpu use` chose for this notebook; empty fields leave the choice to the settings.
-
-    Args:
-        target: Target of a cell that names none.
-        session: Name of the session.
-        idle_s: Seconds without a run after which the session is released; None leaves the setting.
-        no_wait: Whether a held device is an error rather than waited for.
-        wishes: What sessions are opened with.
-        image: The image among the wishes, with what was added since; None for the runtime's own.
-        later: What a session is made with that is opened when the ones of now are gone; None for the same.
-    """
-
-    target: str = ""
-    session: str = ""
-    idle_s: float | None = None
-    no_wait: bool = False
-    wishes: Wishes = NONE
-    image: Image | None = None
-    later: Environment | None = None
 
 
 class Connection:
@@ -123,6 +98,8 @@ class Connection:
         self.defaults = defaults
         if self.session_name(self.target()) != before:
             self._last, self._is_chosen = None, True
+        for far in self.sessions:
+            self._trusted(far)
 
     def settings(self) -> Settings:
         """Return what holds now: traits, then the environment, then files."""
@@ -136,11 +113,12 @@ class Connection:
         # Files are read once per connection; a cell has no time to read three of them.
         chosen = self.traits
         spoken = (os.environ.get(variable) for variable in ENVIRONMENT.values())
-        return self._place, chosen.url, chosen.token, chosen.target, chosen.session, chosen.idle_s, *spoken
+        traits = (chosen.url, chosen.token, chosen.target, chosen.session, chosen.idle_s, chosen.trust)
+        return self._place, *traits, *spoken
 
     def _load_settings(self) -> Settings:
         chosen = self.traits
-        given = {"url": chosen.url, "token": chosen.token, "target": chosen.target, "session": chosen.session}
+        given = {name: getattr(chosen, name) for name in ("url", "token", "target", "session", "trust")}
         arguments: dict[str, Any] = {name: value for name, value in given.items() if value}
         arguments |= {"idle_s": chosen.idle_s} if chosen.idle_s else {}
         return load_settings(arguments if self._place is None else {**arguments, "url": self._place})
@@ -168,6 +146,11 @@ class Connection:
         self._leave()
         self._place, self._runtime = url, runtime
         self.comms.prune()
+
+    @property
+    def trust(self) -> str:
+        """What is taken from workers, one of `data.TRUSTS`."""
+        return self.defaults.trust or self.settings().trust
 
     def target(self, asked: str = "") -> str:
         """Return the target that holds: the one asked for, else `%gpu use`, else the settings, else any."""
@@ -234,7 +217,12 @@ class Connection:
         """Return the session for a target if it is open; nothing is started."""
         target = self.target(target)
         found = self._sessions.get((self.session_name(target), target))
-        return found if found is not None and found.session.lost is None else None
+        return self._trusted(found) if found is not None and found.session.lost is None else None
+
+    def _trusted(self, far: Far) -> Far:
+        """Let what was chosen hold from now on."""
+        far.session.trust = self.trust
+        return far
 
     def attached(self, name: str, say: Say) -> Far:
         """Return a session that exists at the runtime, by its name or id.
@@ -244,7 +232,7 @@ class Connection:
         """
         for far in self.sessions:
             if name in (far.session.name, far.session.session_id):
-                return far
+                return self._trusted(far)
         return self._open(name, "", say, must_exist=True)
 
     def _waits(self, waiting: pb.Waiting, say: Say) -> None:
@@ -260,7 +248,7 @@ class Connection:
             NotFound: It has none.
         """
         if self._last is not None and self._last in self.sessions:
-            return self._last
+            return self._trusted(self._last)
         runtime, notebook = self.running(), notebook_of(self.shell)
         found = runtime.describe().sessions if runtime is not None else ()
         mine = [session.name for session in found if session.notebook == notebook]
@@ -337,7 +325,7 @@ class Connection:
             **how,
         )
         session.on_notice = lambda notice: self.pending.append(notice.text)
-        self._sessions[name, target] = found = Far(session, notebook_of(self.shell))
+        self._sessions[name, target] = found = self._trusted(Far(session, notebook_of(self.shell)))
         session.on_late = partial(self.late.take, found)
         return found
 

@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any
 
 from jupyter_ext.receipt import devices_text
-from kernel_proxy.errors import SessionLost, TransferError
+from kernel_proxy.errors import SessionLost, TransferError, TrustError
 from kernel_proxy.handles import Handle, ValueInfo
 from kernel_proxy.mirror import SessionMirror
 from kernel_proxy.session import Session
 from kernel_proxy.sources_sync import Shipment
 from remote_runtime.wire import messages_pb2 as pb
+from remote_runtime.wire.datareader import REASON
 from remote_runtime.wire.unpacking import UnpackError
 
 
@@ -109,18 +110,22 @@ class Far:
         on_drop = partial(self._queue_drop, key)
         return Handle(held.token, held.name, info, fetch, key, self.where, on_drop)
 
-    def take_over(self, name: str) -> Any:
+    def take_over(self, name: str, trust: bool = False) -> Any:
         """Copy a remote value here, to stand for the name that it has there: both ends hold it then.
+
+        Args:
+            name: The name.
+            trust: Whether it may be anything, though data alone is taken otherwise.
 
         Raises:
             NotFound: There is no such name.
             TransferError: It cannot be rebuilt here.
         """
         try:
-            value = self.session.fetch_shared(name, self.mirror)
+            value = self.session.fetch_shared(name, self.mirror, trust)
         except UnpackError as error:
             self.mirror.part()
-            raise TransferError(error.message, error.hint) from error
+            raise _refusal(error) from error
         return value
 
     def copy(self, name: str) -> Any:
@@ -151,18 +156,22 @@ class Far:
         # Called by the garbage collector, anywhere: it may neither lock nor send.
         self._dropped.append((key, token))
 
-    def _fetch(self, name: str, key: str, token: str, timeout_s: float | None) -> Any:
+    def _fetch(self, name: str, key: str, token: str, timeout_s: float | None, trust: bool) -> Any:
         if self._is_closed:
             raise SessionLost(f"`{name}` was held by a connection that is closed", f"`%gpu get {name}` copies it here")
         if key != self.key or self.session.lost is not None:
             raise lost_handle(name)
-        return self._rebuilt(token=token, timeout_s=timeout_s)
+        return self._rebuilt(name=name, token=token, timeout_s=timeout_s, trust=trust)
 
     def _rebuilt(self, **which: Any) -> Any:
         try:
             return self.session.fetch(**which)
         except UnpackError as error:
-            raise TransferError(error.message, error.hint) from error
+            raise _refusal(error) from error
+
+
+def _refusal(error: UnpackError) -> TransferError:
+    return (TrustError if error.reason == REASON else TransferError)(error.message, error.hint)
 
 
 def _token(key: str, obj: object) -> str | None:

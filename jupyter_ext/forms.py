@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from jupyter_ext import options
 from jupyter_ext.options import Flag, GrammarError
 from jupyter_ext.worlds import ENV, FLAGS_OF_USE, SECRET
+from remote_runtime.wire.data import TRUSTS
 from remote_runtime.wire.targets import parse_target
 
 HELP_FLAG = Flag(("-h", "--help"), "show this manual")
@@ -76,6 +77,12 @@ def _names(operands: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(options.name(part) for part in parts))
 
 
+def _trust(text: str) -> str:
+    if text not in TRUSTS:
+        raise GrammarError(f"`--trust {text}` is neither `all` nor `data`", "write `--trust data` to take data alone")
+    return text
+
+
 CELL_FLAGS: tuple[Flag, ...] = (
     Flag(
         ("-i", "--in"), "capture these names too: `a,b`, or `there=here`", "SPEC", options.pairs, repeats=True
@@ -110,6 +117,7 @@ _USE_FLAGS = (
     Flag(("--idle",), "release the session after this time without a run", "T", options.duration_text),
     Flag(("--no-wait",), "let the cells fail rather than queue for a device that somebody holds"),
     Flag(("--image",), "the image that workers run in: a variable, a requirements file, a tag, or `none`", "I"),
+    Flag(("--trust",), "what is taken from workers: `all`, or `data` alone, which runs nothing here", "T", _trust),
     Flag(("--budget",), "stop when this much is spent", "X", options.amount, planned=True),
     *FLAGS_OF_USE,
 )
@@ -141,7 +149,12 @@ COMMANDS: Mapping[str, CommandForm] = {
         "Python and packages there", flags=(Flag(("--diff",), "only what differs from here"),)
     ),
     "vars": CommandForm("the names there, with type, size and device"),
-    "get": CommandForm("bring names here", "NAMES…", read=_names),
+    "get": CommandForm(
+        "bring names here",
+        "NAMES…",
+        (Flag(("--trust",), "whatever they are, where data alone is taken otherwise"),),
+        read=_names,
+    ),
     "put": CommandForm("ship names there", "NAMES…", read=_names),
     "rm": CommandForm("remove names there", "NAMES…", read=_names),
     "ls": CommandForm("the files in the session's working directory", extra="PATH"),

@@ -160,6 +160,7 @@ def run_of(trip: Trip, cell: Cell, plan: CellPlan, capture: Capture) -> pb.Run:
         keep=sorted(request.keep),
         name_limit_bytes=traits.name_limit_bytes,
         total_limit_bytes=traits.total_limit_bytes,
+        data_only=trip.far.session.takes_data_only,
     )
     captured = plan.reads.union(plan.weak_reads, (there for there, _ in request.inputs), capture.considered)
     touched = (plan.binds | plan.deletes) - captured

@@ -21,6 +21,9 @@ class GpuSettings(Configurable):
     token = Unicode("", help="Token of the runtime. Empty: from the environment or the token file.").tag(
         config=True
     )
+    trust = Unicode(
+        "", help="What is taken from workers: `all`, or `data` alone. Empty: from the environment or a file."
+    ).tag(config=True)
     target = Unicode("", help="Target of a cell that names none. Empty: any.").tag(config=True)
     session = Unicode("", help="Name of the session. Empty: one per notebook and target.").tag(config=True)
     idle_s = Float(

@@ -216,7 +216,8 @@ def _mirror(trip: Trip, end: pb.End, results: Results) -> None:
     held = {name for name, value in results.values.items() if type(value) is Handle}
     away = {source for source in trip.wishes.renames if source not in results.values}
     if trip.stamp:
-        mirror.landed(end.turn, end.versions, {*results.left, *results.problems, *away})
+        turn = 0 if results.problems else end.turn  # copies were fetched then, and nothing is one object at both ends
+        mirror.landed(turn, end.versions, {*results.left, *results.problems, *away})
     else:
         bound = set(results.values).difference(held)
         mirror.copied({name: version for name, version in end.versions.items() if name in bound})

@@ -24,6 +24,7 @@
     +-- RunTimeout (TimeoutError)
     +-- DivergedError           a name was changed here and in the session
     +-- TransferError           a value arrived and could not be rebuilt, or could not leave
+    |   +-- TrustError          because it is no data, and data alone is taken
     +-- DiskFull                a disk of the runtime, or of this machine, is full
     +-- ImageError              an image cannot be built
     +-- FilesError              a file here or in the session cannot be read, written or reached
@@ -155,6 +156,10 @@ class TransferError(WarmcellError):
     """A value could not be rebuilt where it arrived, or could not leave."""
 
 
+class TrustError(TransferError):
+    """A value is no data, and data alone is taken from this runtime."""
+
+
 class DiskFull(WarmcellError):
     """A disk of the runtime, or of this machine, is full."""
 
@@ -212,6 +217,7 @@ CLASSES: Mapping[str, type[WarmcellError]] = {
     "cancelled": RunCancelled,
     "memory": OutOfMemory,
     "protocol": ProtocolError,
+    "untrusted": TrustError,
     "disk-full": DiskFull,
     "not-found": NotFound,
     "mirror": TransferError,

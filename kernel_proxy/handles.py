@@ -47,7 +47,7 @@ class Handle:
         token: Names the value to its session.
         name: The variable it was bound to.
         info: What is known about it.
-        fetch: Copies the value here: token, longest wait in seconds.
+        fetch: Copies the value here: token, longest wait in seconds, whether it may be anything.
         session_id: The session that holds it.
         where: The device, as `A100`.
         on_drop: Called with the token when the last reference here is gone.
@@ -56,7 +56,7 @@ class Handle:
     token: str
     name: str
     info: ValueInfo
-    fetch: Callable[[str, float | None], object]
+    fetch: Callable[[str, float | None, bool], object]
     session_id: str
     where: str
     on_drop: Callable[[str], None] | None = None
@@ -67,16 +67,18 @@ class Handle:
                 self, self.on_drop, self.token
             ).atexit = False  # a session ends with its process anyway
 
-    def get(self, timeout_s: float | None = None) -> Any:
+    def get(self, timeout_s: float | None = None, trust: bool = False) -> Any:
         """Copy the value here; a value on a GPU arrives on the CPU.
 
         Args:
             timeout_s: Longest wait in seconds; None waits as long as it takes.
+            trust: Whether to rebuild it whatever it is, where data alone is taken otherwise: that may run what the
+                worker says.
 
         Raises:
             WarmcellError: The session is gone, or the value cannot travel.
         """
-        return self.fetch(self.token, timeout_s)
+        return self.fetch(self.token, timeout_s, trust)
 
     def __repr__(self) -> str:
         return f"<gpu var {self.name}: {', '.join((self.info.type_name, *_facts(self.info), self.where))}>"

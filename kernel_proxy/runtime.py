@@ -160,6 +160,7 @@ class Runtime(Asks):
         wishes.fill(request)
         granted = self._waited_for(request, on_wait or (lambda waiting: None))
         opened = Session(session, target, granted, WorkerLine(self, granted), namespace)
+        opened.trust = self.settings.trust
         opened.attach()
         opened.given = wishes if granted.fresh else NONE
         self._sessions = [*(s for s in self._sessions if s.lost is None), opened]

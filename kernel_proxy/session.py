@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from kernel_proxy.asked import Asked
-from kernel_proxy.errors import NotFound, RunTimeout, RuntimeUnavailable, from_failure
+from kernel_proxy.errors import RunTimeout, RuntimeUnavailable, from_failure
 from kernel_proxy.exchange import Exchange, Reply
+from kernel_proxy.fetched import the_value
 from kernel_proxy.mirror import SessionMirror
 from kernel_proxy.parcels import Parcel, Stage
 from kernel_proxy.runs import RunStream
 from kernel_proxy.stream import Attachment, Line
 from kernel_proxy.wishes import NONE
+from remote_runtime.wire import data, payload, versions
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire import payload, versions
-from remote_runtime.wire.arrival import Arrival
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.ramp import Ramp
 
@@ -47,6 +47,7 @@ class Session:
         session_id: Its id at the gateway.
         devices: What it holds.
         fresh: Whether its namespace was empty when it was opened.
+        trust: What is taken from its worker, one of `data.TRUSTS`.
         on_notice: Called with each `pb.Notice` about the session, by the thread that reads just then.
         on_late: Called with each event that comes after the end of a run, by that thread too.
     """
@@ -55,7 +56,7 @@ class Session:
         self.name, self.target, self.namespace = name, target, namespace
         self.session_id, self.fresh, self.wait_s = granted.session_id, granted.fresh, granted.wait_s
         self.devices: list[pb.Device] = list(granted.devices)
-        self.given = NONE
+        self.given, self.trust = NONE, data.ALL
         self.on_notice: Callable[[pb.Notice], None] = lambda notice: None
         self._pid = os.getpid()
         self.on_late: Callable[[pb.Event], None] = lambda event: None
@@ -79,6 +80,11 @@ class Session:
     def incarnation(self) -> int:
         """A number that changes when the session's memory was lost."""
         return self._attachment.welcome.incarnation
+
+    @property
+    def takes_data_only(self) -> bool:
+        """Whether nothing but data is taken from its worker."""
+        return self.trust == data.DATA
 
     @property
     def ramp(self) -> Ramp | None:
@@ -145,36 +151,41 @@ class Session:
             run.interrupt = message
         self._attachment.hurry(pb.ToWorker(interrupt=message))
 
-    def fetch(self, name: str = "", token: str = "", timeout_s: float | None = None) -> Any:
+    def fetch(self, name: str = "", token: str = "", timeout_s: float | None = None, trust: bool = False) -> Any:
         """Return a copy of a remote value.
 
         Args:
             name: Its remote name.
-            token: A handle's token, instead of a name.
+            token: A handle's token; the name then only says what to call it.
             timeout_s: Longest wait; None waits as long as the session is busy.
+            trust: Whether it may be anything, though data alone is taken otherwise.
 
         Raises:
             NotFound: There is no such name or handle.
             TransferError: It cannot be copied.
+            UnpackError: It cannot be rebuilt here.
         """
-        reply = self._ask(pb.ToWorker(fetch=pb.Fetch(name=name, token=token)), timeout_s=timeout_s)
-        return self._unpacked(reply, name or token)
+        asked = pb.Fetch(name=name, token=token, data_only=self.takes_data_only and not trust)
+        reply = self._ask(pb.ToWorker(fetch=asked), timeout_s=timeout_s)
+        return the_value(reply, self.namespace, name or token, None, asked.data_only)
 
-    def fetch_shared(self, name: str, mirror: SessionMirror) -> Any:
+    def fetch_shared(self, name: str, mirror: SessionMirror, trust: bool = False) -> Any:
         """Return a remote value that both ends will hold under its name.
 
         Args:
             name: Its remote name.
             mirror: What both ends hold.
+            trust: As `fetch` takes it.
 
         Raises:
             NotFound: There is no such name.
             TransferError: It cannot be copied.
             UnpackError: It cannot be rebuilt here.
         """
-        reply = self._ask(pb.ToWorker(fetch=pb.Fetch(name=name, sync=mirror.sync())))
+        asked = pb.Fetch(name=name, sync=mirror.sync(), data_only=self.takes_data_only and not trust)
+        reply = self._ask(pb.ToWorker(fetch=asked))
         values = reply.message.values
-        found = self._unpacked(reply, name, mirror.arrival(values.turn))
+        found = the_value(reply, self.namespace, name, mirror.arrival(values.turn), asked.data_only)
         mirror.landed(values.turn, {name: values.version})
         return found
 
@@ -314,11 +325,6 @@ class Session:
             raise
         finally:
             self._exchange.forget(parcel)
-
-    def _unpacked(self, reply: Reply, name: str, landing: Arrival | None = None) -> Any:
-        if reply.bundle is None:
-            raise NotFound(f"session {self.name} sent no value for {name}", "see `%gpu vars`")
-        return next(iter(payload.unpack(reply.bundle, self.namespace, landing=landing).values()))
 
     def _own(self) -> None:
         self._own_process()

@@ -21,7 +21,7 @@ from typing import Any
 
 from kernel_proxy import logins, remembered
 from kernel_proxy.errors import SettingsError
-from remote_runtime.wire import forking, limits
+from remote_runtime.wire import data, forking, limits
 
 ENVIRONMENT: Mapping[str, str] = {
     "url": "WARMCELL_URL",
@@ -42,6 +42,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "ahead": "WARMCELL_AHEAD",
     "cache_bytes": "WARMCELL_CACHE_BYTES",
     "ssh": "WARMCELL_SSH",
+    "trust": "WARMCELL_TRUST",
 }
 """Setting -> the environment variable that sets it."""
 
@@ -83,6 +84,7 @@ class Settings:
         cache_bytes: What a session of the embedded runtime keeps of what was sent to it, when nothing there holds it
             any more; None for a sixteenth of its memory, at most 1 GiB.
         ssh: How OpenSSH's client is called, as `ssh -F FILE`.
+        trust: What is taken from workers: `all`, or `data` alone, which runs nothing here.
     """
 
     url: str = ""
@@ -106,6 +108,7 @@ class Settings:
     ahead: str = AUTO
     cache_bytes: int | None = None
     ssh: str = "ssh"
+    trust: str = data.ALL
 
     @property
     def over_ssh(self) -> bool:
@@ -224,7 +227,9 @@ _KINDS: Mapping[str, Callable[[Any], Any]] = {
 } | {"arena_bytes": int, "cache_bytes": int}
 
 
-_CHOICES: Mapping[str, Sequence[str]] = {"start": forking.STARTS, "transport": TRANSPORTS, "ahead": AHEAD}
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "start": forking.STARTS, "transport": TRANSPORTS, "ahead": AHEAD, "trust": data.TRUSTS,
+}  # fmt: skip
 
 
 def _checked(layer: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -133,6 +133,13 @@ class Delta:
             self._patches.pop(number, None)
             self._known.pop(number, None)
 
+    def keep_only(self, test: Callable[[object], bool]) -> None:
+        """Leave objects as they are there that a former value of a name holds, and whose contents fail a test."""
+        for number, (_, content) in list(self._patches.items()):
+            if not test(content):
+                del self._patches[number]
+                self._known.pop(number, None)
+
     def bare(self) -> Delta:
         """Return the same without patches, for a trial."""
         found = Delta(self.mirror, self.find)

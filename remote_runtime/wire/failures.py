@@ -28,6 +28,7 @@ CODES: Mapping[str, str] = {
     "cancelled": "the run was cancelled",
     "memory": "the worker passed its memory limit",
     "protocol": "a frame was cut, doubled or of another version",
+    "untrusted": "the value is no data, and data alone was asked for",
     "disk-full": "a disk of the runtime is full",
     "not-found": "no such name, run or session",
     "mirror": "kernel and session do not hold the same names any more",

@@ -965,18 +965,20 @@ class Sync(_message.Message):
     def __init__(self, mirror: _Optional[str] = ..., turn: _Optional[int] = ..., notebook: _Optional[str] = ..., stamp: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., versions: _Optional[_Iterable[int]] = ..., sent: _Optional[_Iterable[str]] = ..., forced: _Optional[_Iterable[str]] = ..., gone: _Optional[_Iterable[str]] = ..., gone_versions: _Optional[_Iterable[int]] = ..., aliased: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Returns(_message.Message):
-    __slots__ = ("none", "force", "keep", "name_limit_bytes", "total_limit_bytes")
+    __slots__ = ("none", "force", "keep", "name_limit_bytes", "total_limit_bytes", "data_only")
     NONE_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
     KEEP_FIELD_NUMBER: _ClassVar[int]
     NAME_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     TOTAL_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DATA_ONLY_FIELD_NUMBER: _ClassVar[int]
     none: bool
     force: _containers.RepeatedScalarFieldContainer[str]
     keep: _containers.RepeatedScalarFieldContainer[str]
     name_limit_bytes: int
     total_limit_bytes: int
-    def __init__(self, none: bool = ..., force: _Optional[_Iterable[str]] = ..., keep: _Optional[_Iterable[str]] = ..., name_limit_bytes: _Optional[int] = ..., total_limit_bytes: _Optional[int] = ...) -> None: ...
+    data_only: bool
+    def __init__(self, none: bool = ..., force: _Optional[_Iterable[str]] = ..., keep: _Optional[_Iterable[str]] = ..., name_limit_bytes: _Optional[int] = ..., total_limit_bytes: _Optional[int] = ..., data_only: bool = ...) -> None: ...
 
 class Interrupt(_message.Message):
     __slots__ = ("run_id", "kill", "why")
@@ -1005,14 +1007,16 @@ class Follow(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., after_seq: _Optional[int] = ...) -> None: ...
 
 class Fetch(_message.Message):
-    __slots__ = ("name", "token", "sync")
+    __slots__ = ("name", "token", "sync", "data_only")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     SYNC_FIELD_NUMBER: _ClassVar[int]
+    DATA_ONLY_FIELD_NUMBER: _ClassVar[int]
     name: str
     token: str
     sync: Sync
-    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ...) -> None: ...
+    data_only: bool
+    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., sync: _Optional[_Union[Sync, _Mapping]] = ..., data_only: bool = ...) -> None: ...
 
 class Put(_message.Message):
     __slots__ = ("bundle", "sync", "sources")

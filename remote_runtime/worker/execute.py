@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+from remote_runtime.wire import excepted, payload
 from remote_runtime.wire import messages_pb2 as pb
-from remote_runtime.wire import payload
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.failures import Failed
 from remote_runtime.worker import describe, environ, returns, shortage, tracebacks, writeback
@@ -177,8 +177,7 @@ class Executor:
             session.interrupts.deliver()
             chosen.changes = changes = self._changes(job, bound)
             travels = dict(values)
-            if job.error and returns.can_return(job.error, session.names.namespace, rule.name_bytes):
-                travels[writeback.EXCEPTION] = job.error
+            travels.update(self._exception(job.error, rule))
             chosen = returns.choose(travels, rule, session.names.namespace, changes)
         if armed.press is not None:
             job.error = job.error or armed.press
@@ -189,6 +188,14 @@ class Executor:
             job.end.held.append(self._held(name, values[name], reason))
         self._tell(job, bound, chosen)
         job.end.pack_s = perf_counter() - begun
+
+    def _exception(self, error: BaseException | None, rule: returns.Rule) -> dict[str, object]:
+        """Return what of an exception goes back, under its name."""
+        if rule.data_only:
+            told = excepted.told(error)
+            return {writeback.EXCEPTION: told} if told is not None else {}
+        namespace = self._session.names.namespace
+        return {writeback.EXCEPTION: error} if error and returns.can_return(error, namespace, rule.name_bytes) else {}
 
     def _changes(self, job: _Job, bound: list[str]) -> Changes:
         """Look for inputs that the run changed; nothing of them goes back from where nothing shall."""

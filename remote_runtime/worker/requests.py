@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
-from remote_runtime.wire import limits, payload, versions
+from remote_runtime.wire import data, limits, payload, versions
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.bundle import Bundle
 from remote_runtime.wire.failures import Failed
@@ -79,6 +79,12 @@ class Requests:
         else:
             raise Failed("not-found", f"the session has no `{asked.name}`", "see `%gpu vars` for what it has")
         name = asked.name or writeback.RESULT
+        if asked.data_only and data.why_not(value):
+            raise Failed(
+                "untrusted",
+                f"`{name}` is no data, because of {data.why_not(value)} in it, and this notebook takes data alone",
+                f"`{name}.get(trust=True)` takes it all the same, and runs what it says in the notebook's kernel",
+            )
         party = self._session.mirrors.join(asked.sync) if asked.HasField("sync") else None
         try:
             if party is not None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from remote_runtime.wire import limits, payload
+from remote_runtime.wire import data, limits, payload
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire.failures import Failed
 from remote_runtime.worker import describe
@@ -70,6 +70,7 @@ class Rule:
         keep: Names that stay remote whatever their size.
         name_bytes: The most that one name may take.
         total_bytes: The most that all together may take.
+        data_only: Whether what is no data stays.
     """
 
     none: bool = False
@@ -77,6 +78,7 @@ class Rule:
     keep: frozenset[str] = frozenset()
     name_bytes: int = limits.NAME_RETURN_BYTES
     total_bytes: int = limits.TOTAL_RETURN_BYTES
+    data_only: bool = False
 
     @classmethod
     def of(cls, asked: pb.Returns) -> Rule:
@@ -87,6 +89,7 @@ class Rule:
             keep=frozenset(asked.keep),
             name_bytes=asked.name_limit_bytes or limits.NAME_RETURN_BYTES,
             total_bytes=asked.total_limit_bytes or limits.TOTAL_RETURN_BYTES,
+            data_only=asked.data_only,
         )
 
 
@@ -150,6 +153,8 @@ def choose(
             found.stay(name, why)
     writeback = Writeback(changes, namespace)
     writeback.expect(found.values)
+    if rule.data_only:
+        writeback.keep_to_data()
     packed = _all_at_once(found, rule, writeback)
     if packed is None and (found.values or writeback.tells):
         sizes = _on_trial(found, rule, writeback)
@@ -164,6 +169,8 @@ def _stays_unseen(name: str, value: object, rule: Rule) -> str:
     """Tell why a value stays, where no pickling is needed to know."""
     if name in rule.keep:
         return KEEP
+    if rule.data_only and data.why_not(value):
+        return data.WHY
     if name in rule.force:
         return ""
     if on_cuda(value):

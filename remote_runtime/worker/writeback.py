@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from remote_runtime.wire import limits, payload
+from remote_runtime.wire import data, limits, payload
 from remote_runtime.worker.mirrors import Changes
 
 EXCEPTION = "!exception"
@@ -16,6 +16,8 @@ EXCEPTION = "!exception"
 
 RESULT = "_"
 """Name under which the last expression's value travels."""
+
+NO_DATA = "it is no data, and this notebook takes data alone"
 
 NOT_ASKED = "its run was told to bring nothing back"
 
@@ -61,6 +63,15 @@ class Writeback:
                 self._delta.weigh(name, value, rebound=True)
         for name, value in self._whole.items():
             self._delta.weigh(name, value)
+
+    def keep_to_data(self) -> None:
+        """Let changes stay that are told by more than data."""
+        if self._delta is None:
+            return
+        for name in self.updated:
+            if data.why_not(self._namespace.get(name)):
+                self._stay(name, NO_DATA)
+        self._delta.keep_only(lambda content: not data.why_not(content))
 
     def trial(self, name: str, value: object, limit_bytes: int | None) -> int:
         """Return how much one name adds.

@@ -54,7 +54,7 @@ def test_the_nearest_wins(given: set[str], expected: str, place: Path) -> None:
 
 def test_every_setting_can_be_given_by_file(place: Path) -> None:
     names = {field.name: field.type for field in dataclasses.fields(Settings)}
-    known = {"transport": "grpc", "ahead": "never", "start": "spawn", "arena_bytes": "4096", "cache_bytes": "0"}
+    known = {"transport": "grpc", "ahead": "never", "start": "spawn", "trust": "data", "arena_bytes": "4096", "cache_bytes": "0"}
     texts = {n: known.get(n, f"https://x/{n}") for n in names}
     lines = [f"{n} = 1.5" if n.endswith("_s") else f'{n} = "{text}"' for n, text in texts.items()]
     (place / "warmcell.toml").write_text("\n".join(lines))

@@ -58,7 +58,7 @@ EXPRESSION_LINES = [
 
 REFUSED = [
     ("logs", "`%gpu logs` needs RUN", "write `%gpu logs RUN`"),
-    ("get", "`%gpu get` needs NAMES…", "write `%gpu get NAMES…`"),
+    ("get", "`%gpu get` needs NAMES…", "write `%gpu get NAMES… [--trust]`"),
     ("publish", "`%gpu publish` needs FUNC", ""),
     ("use A100 H100", "`%gpu use` does not take `H100`", "write `%gpu use [TARGET]"),
     ("use A100:0", "`A100:0` asks for `0` devices", ""),
