@@ -13,6 +13,7 @@ import io
 import pickle
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -72,7 +73,7 @@ def unpack(
         bundle: As `pack` made it; its buffers become the memory of the values.
         namespace: What functions bind to. It is not changed.
         resolve: Gives the object behind a token of `pack`'s `reference`.
-        landing: What both ends hold; a bundle that refers to such objects cannot be read without it.
+        landing: What both ends hold; without it a bundle that refers to such objects cannot be read.
 
     Returns:
         Name to value, in the order of the bundle.
@@ -129,6 +130,7 @@ class _Reader(pickle.Unpickler):
         super().__init__(io.BytesIO(bundle.pickle), buffers=self._buffers)
         self.name, self.is_sealed = "", False
         self._namespace, self._landing = namespace, landing
+        self._stand_ins: list[weakref.ref[_StandIn]] = []
         here = reducers.__name__
         self._here: dict[tuple[str, str], object] = {
             (here, "module_here"): partial(_module_of, namespace),  # a method would make a cycle
@@ -164,13 +166,21 @@ class _Reader(pickle.Unpickler):
         """
         if not number:
             return self._namespace
-        found = self._landing.object(number) if self._landing is not None else None
+        if self._landing is None:  # most of what a bundle may refer to it does not; `finish` looks whether it did
+            stand_in = _StandIn()
+            self._stand_ins.append(weakref.ref(stand_in))
+            return stand_in
+        found = self._landing.object(number)
         if found is None:
-            raise Parted("the bundle refers to an object that is not held here")
+            raise Parted(_NOT_HELD)
         return found
 
     def finish(self, values: dict[str, object]) -> None:
         """Hand over what the receiver must know of the bundle."""
+        if self._stand_ins:
+            self.memo.clear()
+            if any(stand_in() is not None for stand_in in self._stand_ins):
+                raise Parted(_NOT_HELD)
         if self._landing is not None and self._tail is not None:
             self._landing.land(values, self.memo.copy() if self._tail[0] else {}, self._tail)
 
@@ -187,6 +197,13 @@ class _Reader(pickle.Unpickler):
 def _module_of(namespace: dict[str, Any]) -> types.ModuleType:
     own = sys.modules.get(str(namespace.get("__name__")))
     return own if own is not None and vars(own) is namespace else sys.modules["__main__"]
+
+
+class _StandIn:
+    """Stands for an object that both ends of another exchange held."""
+
+
+_NOT_HELD = "the bundle refers to an object that is not held here"
 
 
 class Parted(Exception):

@@ -119,11 +119,3 @@ def test_who_waits_keeps_the_place(home: Path, environment: dict[str, str], kern
         jump(offset)
         assert second.run("%%gpu cpu\nprint('too')").text() == "too\n"
         assert play(kernel, "G print('still')").text() == "still\n"
-
-
-def test_files_of_a_released_session_outlive_a_jump(kernel: LiveKernel, home: Path, jump: Jump) -> None:
-    play(kernel, "%gpu use cpu --session filed", "G open('note.txt', 'w').write('kept')", "%gpu stop")
-    jump(DAYS_S)
-    ticked(home)
-    assert play(kernel, "G print(open('note.txt').read())").text() == "kept\n"
-    play(kernel, "%gpu stop", "%gpu use cpu")

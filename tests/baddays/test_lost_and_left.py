@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.baddays.conftest import play
-from tests.kernels import LiveKernel, Shown, environment, kernel_of, live_kernel, stop_runtime
+from tests.kernels import LiveKernel, Shown, kernel_of, live_kernel, stop_runtime
 from tests.notebook.conftest import notices, receipt
 
 SLEEPER = "%%gpu cpu --bg=night\nimport time, os\nwhile not os.path.exists({path!r}): time.sleep(0.01)"
@@ -103,6 +104,22 @@ def test_a_press_while_values_travel_leaves_both_ends_whole(kernel: LiveKernel, 
     assert shown.text() == "[1, 2, 3, 4]\n"
 
 
+def test_a_press_while_names_are_bound_waits_until_they_are(kernel: LiveKernel, tmp_path: Path) -> None:
+    here, gate = tmp_path / "here", tmp_path / "gate"
+    wait = f"import os, time\n        open({str(here)!r}, 'w').close()\n        while not os.path.exists({str(gate)!r}): time.sleep(0.01)"
+    play(kernel, f"class Slow:\n    def __getstate__(self):\n        return 1\n    def __setstate__(self, s):\n        {wait}")
+    play(kernel, "x = {'k': 1}; held = [x]", "G len(x)")
+    request = kernel.start("%%gpu cpu\nx['k'] = 2\ny = Slow()")
+    while not here.exists():
+        time.sleep(0.01)
+    kernel.manager.interrupt_kernel()
+    gate.touch()
+    assert kernel.finish(request).error["ename"] == "KeyboardInterrupt"
+    assert play(kernel, "print(held, type(y).__name__)").text() == "[{'k': 2}] Slow\n"
+    shown = play(kernel, "y = None", "G x['k'] += 1")
+    assert notices(shown) == [] and play(kernel, "print(held)").text() == "[{'k': 3}]\n"
+
+
 def test_a_kernel_killed_before_its_names_came_back(tmp_path: Path) -> None:
     """Another kernel of the notebook finds what the first one's run made of them, and takes it over."""
     with live_kernel(tmp_path, JPY_SESSION_NAME="one.ipynb", WARMCELL_SESSION="team") as first:
@@ -117,4 +134,3 @@ def test_a_kernel_killed_before_its_names_came_back(tmp_path: Path) -> None:
             assert play(second, "G print(x, y)").text() == "[1, 2] 5\n"
             play(second, "%gpu get x", "x.append(3)")
             assert play(second, "G print(x, y)").text() == "[1, 2, 3] 5\n"
-    assert environment(tmp_path)["WARMCELL_HOME"]

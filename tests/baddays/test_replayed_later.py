@@ -27,3 +27,10 @@ def test_a_run_of_another_notebook_changes_no_object_of_this_one(tmp_path: Path)
         play(two, f"%gpu attach {run_id}")
         assert play(two, "print(c, d)").text() == "['c'] [['c']]\n"
         assert play(two, "G print(c, d, a)").text() == "['c'] [['c']] [1, 2]\n"
+
+
+def test_what_refers_to_values_of_then_is_taken_as_it_is_now(kernel: LiveKernel) -> None:
+    play(kernel, "a = [1]", "G a.append(2)")
+    run_id = receipt(play(kernel, "G b = [a]; c = [7]"))["run_id"]
+    play(kernel, "G a.append(3)", "b = c = None", f"%gpu attach {run_id}")
+    assert play(kernel, "print(b, c, a)").text() == "[[1, 2, 3]] [7] [1, 2, 3]\n"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from remote_runtime.gateway.directories import Directories, key_of, remove
+from remote_runtime.gateway.directories import Directories, key_of, remove, steady
 from tests.gateway.conftest import Play
 from tests.gateway.rig import Rig, rig
 from tests.gateway.running import Running
@@ -170,3 +172,15 @@ def test_files_outlive_a_release_and_a_gateway(gateway, home: Path) -> None:
     text, _ = second.attach(again).run("r-2", "print(open('x').read())")
     assert text == "kept\n"
     assert second.stop() == 0
+
+
+def test_a_wall_clock_that_jumps_by_a_month_removes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert inspect.signature(Directories).parameters["clock"].default is steady
+    directories = Directories(tmp_path / "sessions")
+    (directories.take("one") / "note").write_text("kept")
+    directories.free("one")
+    now = time.time()
+    for days in (30, -30, 60):
+        monkeypatch.setattr(time, "time", lambda days=days: now + days * 86400)
+        assert directories.sweep(7 * 86400) == []
+    assert (directories.take("one") / "note").read_text() == "kept"
