@@ -118,7 +118,7 @@ def test_the_command_line_starts_no_runtime_elsewhere(platform: str, words: list
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f"warmcell: the embedded runtime needs Linux, and this is {platform}",
-        "hint: give the address of a runtime: set WARMCELL_URL and WARMCELL_TOKEN",
+        "hint: give the address of a runtime: `warmcell login URL`, or set WARMCELL_URL and WARMCELL_TOKEN",
     ]
 
 
@@ -127,7 +127,7 @@ def test_without_an_address_the_cell_says_what_is_needed(platform: str, tmp_path
     with kernel_of(tmp_path / "none", **pretending(platform)) as alone:
         shown = alone.run("%%gpu cpu\n1")
         assert f"the embedded runtime needs Linux, and this is {platform}" in shown.traceback
-        assert shown.traceback.splitlines()[-1] == "hint: give the address of a runtime: set WARMCELL_URL and WARMCELL_TOKEN"
+        assert shown.traceback.splitlines()[-1] == "hint: give the address of a runtime: `warmcell login URL`, or set WARMCELL_URL and WARMCELL_TOKEN"
         assert not notices(shown)
         assert "needs Linux" in alone.run("%gpu doctor").result
     assert not (tmp_path / "none").exists()
