@@ -18,6 +18,7 @@ from remote_runtime.engines.venvs import VenvBuilder
 from remote_runtime.gateway import matching
 from remote_runtime.wire import messages_pb2 as pb
 from remote_runtime.wire import versions
+from remote_runtime.wire.failures import Failed
 from remote_runtime.wire.images import Base, ImageSpec, Step
 from remote_runtime.wire.specs import OWN, Environment
 from tests.gateway import running
@@ -34,11 +35,16 @@ def other_python() -> str:
 
 
 class Engine(ProcessEngine):
-    """The process engine on a machine with another Python."""
+    """The process engine on a machine with another Python, which only images are made of."""
 
     def __init__(self, settings: EngineSettings, python: str) -> None:
         super().__init__(settings)
-        self._builder = VenvBuilder(settings.state / "images", lambda minor: python)
+        self._environments.builder = VenvBuilder(settings.state / "images", lambda minor: python)
+
+    async def admit(self, environment: Environment) -> Environment:
+        if environment.python:
+            raise Failed("not-found", f"there is no Python {environment.python}")
+        return await super().admit(environment)
 
 
 def kernel(python: str) -> pb.Versions:
