@@ -171,12 +171,12 @@ def _is(value: object, kind: type) -> bool:
 
 
 def _is_tail(tail: Any, memo: Mapping[int, object]) -> bool:
-    if not _is_of(tail, list, list, dict, list, dict):
+    if not _is_of(tail, list, list, dict, list, dict, dict):
         return False
-    places, numbers, leaves, changed, needs = tail
+    places, numbers, leaves, changed, needs, views = tail
     return (
         len(places) == len(numbers)
-        and all(type(n) is int for n in (*numbers, *places, *leaves))
+        and all(type(n) is int for n in (*numbers, *places, *leaves, *views, *views.values()))
         and all(type(memo.get(place)).__name__ in _HELD for place in places)
         and all(type(leaf) is bytes for leaf in leaves.values())
         and all(type(name) is str for name in (*changed, *needs))

@@ -58,6 +58,7 @@ class Delta:
     _births: dict[int, object] = field(default_factory=dict)
     _views: dict[int, Place] = field(default_factory=dict)
     _views_of: tuple[int, int] = (0, 0)
+    _are_alone: bool = False
     _named: list[int] = field(default_factory=list)
 
     SLOW_S = 0.2
@@ -134,7 +135,8 @@ class Delta:
             self._known.pop(number, None)
 
     def keep_only(self, test: Callable[[object], bool]) -> None:
-        """Leave objects as they are there that a former value of a name holds, and whose contents fail a test."""
+        """Leave objects as they are there whose contents fail a test, and let every array travel as one of its own."""
+        self._are_alone = True
         for number, (_, content) in list(self._patches.items()):
             if not test(content):
                 del self._patches[number]
@@ -143,7 +145,7 @@ class Delta:
     def bare(self) -> Delta:
         """Return the same without patches, for a trial."""
         found = Delta(self.mirror, self.find)
-        found._known = dict(self._known)
+        found._known, found._are_alone = dict(self._known), self._are_alone
         return found
 
     # ---- for the pickler ----------------------------------------------------------------------------------
@@ -154,6 +156,8 @@ class Delta:
         An array that both ends hold, here as a view and there as one of its own, travels again: what shares memory in
         the notebook shares it there. A kernel's own arrays are never replaced for that.
         """
+        if self._are_alone:
+            return {}
         extent = len(self._known), len(self._births)
         if self._views_of != extent:
             self._views = self._found_views()

@@ -21,7 +21,7 @@ INFO = ValueInfo("Llama", 1_300_000_000, None, None, "cuda:0", "Llama(\n  <layer
 
 def make(**changes: Any) -> Handle:
     given = {"token": "t1", "name": "model", "info": INFO, "session_id": "s", "where": "A100"}
-    return Handle(**{"fetch": lambda token, timeout_s: (token, timeout_s), **given, **changes})
+    return Handle(**{"fetch": lambda token, timeout_s, trust: (token, timeout_s), **given, **changes})
 
 
 def test_the_repr_says_what_it_stands_for() -> None:

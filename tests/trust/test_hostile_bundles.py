@@ -221,12 +221,12 @@ def test_a_list_that_the_notebook_holds_is_changed_by_contents_alone():
     mirror, number = held(mine)
     refused(bundle(b"h\x01K\x02a", numbers=[number]), Arrival(mirror))
     assert mine == [1]
-    end = b"(]]}]}t."
+    end = b"(]]}]}}t."
     read_data(bundle(b"h\x01", numbers=[number], contents=contents(number, "list", b"]K\x05a"), tail=end), Arrival(mirror))
     assert mine == [5]
 
 
-@pytest.mark.parametrize("tail", [b"K\x01.", b"(]]}]t.", b"(]K\x07a]}]}t.", b"(]K\x07a]K\x09a}]}t.", b"(]]]]}t.", b"(]]}]K\x01a}t."])
+@pytest.mark.parametrize("tail", [b"K\x01.", b"(]]}]t.", b"(]K\x07a]}]}}t.", b"(]K\x07a]K\x09a}]}}t.", b"(]]]]}}t.", b"(]]}]K\x01a}}t.", b"(]]}]}}K\x01]st."])
 def test_an_end_that_makes_no_sense_is_refused(tail):
     mirror, _ = held([1])
     refused(bundle(b"N", tail=tail), Arrival(mirror))
