@@ -50,6 +50,7 @@ STATUS: Mapping[str, grpc.StatusCode] = {
     "target-busy": _Code.RESOURCE_EXHAUSTED,
     "unauthorized": _Code.UNAUTHENTICATED,
     "unsupported": _Code.UNIMPLEMENTED,
+    "untrusted": _Code.FAILED_PRECONDITION,
     "forbidden": _Code.PERMISSION_DENIED,
     "version-mismatch": _Code.FAILED_PRECONDITION,
     "worker-died": _Code.ABORTED,

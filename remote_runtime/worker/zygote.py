@@ -118,7 +118,7 @@ class Zygote:
         finally:
             with suppress(OSError):
                 os.unlink(self._settings.socket)
-        return self._served or 0
+        return (self._served or 0) if self._settings.once else 0
 
     def _prepare(self) -> starts.Start:
         """Import what children shall have, unless no child can have it, and choose how they start."""
