@@ -20,20 +20,11 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from kernel_proxy.errors import ImageError
 from kernel_proxy.image_files import Local
-from remote_runtime.wire.images import Content, ImageSpec, Step
+from remote_runtime.wire.images import Content, ImageSpec, Login, Step
 
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9.+-]+)://[^\s\"']+")
 _INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)[\s=]+(?P<path>\S+)")
 _LOCAL_PROJECT = re.compile(r"(?:-e|--editable)[\s=]|\.{1,2}/|/|file:")
-
-
-@dataclass(frozen=True)
-class Login:
-    """A name and a password for a host, as a netrc file has them."""
-
-    host: str
-    user: str = field(repr=False)
-    password: str = field(repr=False)
 
 
 @dataclass(frozen=True)

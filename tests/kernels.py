@@ -149,3 +149,12 @@ def stop_runtime(home: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "warmcell", "down", "--force"], env=environment(home), capture_output=True, check=False
     )
+
+
+def play(kernel: LiveKernel, *cells: str) -> Shown:
+    """Run cells that all end well; a cell that begins with `G` runs there. Return the last one."""
+    shown = Shown()
+    for cell in cells:
+        shown = kernel.run(f"%%gpu cpu\n{cell[2:]}" if cell.startswith("G ") else cell)
+        assert shown.status == "ok", f"{cell}: {shown.traceback}"
+    return shown

@@ -16,22 +16,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from remote_runtime.wire.failures import Failed
-from remote_runtime.wire.images import Content, ImageSpec, Step
+from remote_runtime.wire.images import Content, ImageSpec, Login, Step
 
 LAST_LINES = 12
 """Of a step that failed, how much of its log the message shows."""
 
 _USERINFO = re.compile(r"(?<=://)[^\s/@'\"]+(?=@)")
 _SHORTEST = 3
-
-
-@dataclass(frozen=True)
-class Login:
-    """A name and a password for a host that packages come from."""
-
-    host: str
-    user: str = field(repr=False)
-    password: str = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kernels import LiveKernel, Shown, live_kernel
+from tests.kernels import LiveKernel, live_kernel
 
 
 @pytest.fixture(scope="module")
@@ -14,12 +14,3 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKernel]:
     with live_kernel(tmp_path_factory.mktemp("home")) as live:
         live.run("%%gpu cpu\npass")
         yield live
-
-
-def play(kernel: LiveKernel, *cells: str) -> Shown:
-    """Run cells that all end well; a cell that begins with `G` runs there. Return the last one."""
-    shown = Shown()
-    for cell in cells:
-        shown = kernel.run(f"%%gpu cpu\n{cell[2:]}" if cell.startswith("G ") else cell)
-        assert shown.status == "ok", f"{cell}: {shown.traceback}"
-    return shown

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.baddays.conftest import play
-from tests.kernels import LiveKernel
+from tests.kernels import LiveKernel, play
 from tests.mirror.ends import Pair
 from tests.notebook.conftest import receipt
 

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.baddays.conftest import play
-from tests.kernels import LiveKernel
+from tests.kernels import LiveKernel, play
 from tests.mirror.ends import Pair
 from tests.sync.programs import PRELUDE, Step, programs_of
 from tests.sync.test_random_programs_in_one_process import run, said, shown

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.baddays.conftest import play
-from tests.kernels import LiveKernel
+from tests.kernels import LiveKernel, play
 
 LARGE = "import numpy as np\nx = np.zeros(400_000)"
 

@@ -11,8 +11,7 @@ import pytest
 
 from kernel_proxy.runtime import connect
 from kernel_proxy.settings import load_settings
-from tests.baddays.conftest import play
-from tests.kernels import LiveKernel, live_kernel
+from tests.kernels import LiveKernel, live_kernel, play
 from tests.notebook.conftest import kernel_in, notices, receipt
 
 DAYS_S = 10 * 86400

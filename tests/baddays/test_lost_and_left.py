@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.baddays.conftest import play
-from tests.kernels import LiveKernel, Shown, kernel_of, live_kernel, stop_runtime
+from tests.kernels import LiveKernel, Shown, kernel_of, live_kernel, play, stop_runtime
 from tests.notebook.conftest import notices, receipt
 
 SLEEPER = "%%gpu cpu --bg=night\nimport time, os\nwhile not os.path.exists({path!r}): time.sleep(0.01)"

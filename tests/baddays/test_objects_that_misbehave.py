@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.baddays.conftest import play
-from tests.kernels import LiveKernel
+from tests.kernels import LiveKernel, play
 
 REFUSED, UNREADABLE, PRESSED = "CaptureError", "TransferError", "KeyboardInterrupt"
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.baddays.conftest import play
-from tests.kernels import LiveKernel, live_kernel
+from tests.kernels import LiveKernel, live_kernel, play
 from tests.notebook.conftest import kernel_in, receipt
 
 

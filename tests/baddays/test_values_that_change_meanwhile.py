@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from remote_runtime.wire.payload import PackError, pack
-from tests.baddays.conftest import play
-from tests.kernels import LiveKernel
+from tests.kernels import LiveKernel, play
 from tests.mirror.ends import Pair
 from tests.notebook.conftest import notices
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels import LiveKernel, Shown, live_kernel
+from tests.kernels import LiveKernel, live_kernel, play
 from tests.notebook.conftest import kernel_in, receipt
 
 
@@ -24,15 +24,6 @@ def kernel(_kernel: LiveKernel) -> LiveKernel:
     _kernel.run("%gpu stop")
     _kernel.run("%reset -f")
     return _kernel
-
-
-def play(kernel: LiveKernel, *cells: str) -> Shown:
-    """Run cells that all end well; a cell that begins with `G` runs there. Return the last one."""
-    shown = Shown()
-    for cell in cells:
-        shown = kernel.run(f"%%gpu cpu\n{cell[2:]}" if cell.startswith("G ") else cell)
-        assert shown.status == "ok", f"{cell}: {shown.traceback}"
-    return shown
 
 
 def refused(kernel: LiveKernel, source: str) -> str:
